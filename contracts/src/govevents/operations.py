@@ -1,0 +1,26 @@
+"""What operators did to a service itself. Every service may record these in its own ledger."""
+
+from datetime import datetime
+
+from govevents.event import event
+from govevents.values import Code, Text
+
+
+@event("operations", version=1)
+class RecordSkipped:
+    """An operator has told a consumer to go on without a record that it could not apply."""
+
+    consumer: Code
+    topic: Code
+    partition: int
+    offset: int
+    reason: Text
+
+
+@event("operations", version=1)
+class DatabaseVouchedFor:
+    """An operator has vouched, without Kafka to compare with, that a ledger lost nothing when its database came back."""
+
+    system_identifier: Code
+    started_at: datetime
+    reason: Text

@@ -1,0 +1,1 @@
+"""What every Gatehouse service needs and no service owns."""
