@@ -25,6 +25,25 @@ STOP_SIGNAL = signal.SIGINT  # A fast shutdown: the default one waits for client
 # Nothing of the caller's environment may change how the server reads dates, numbers and messages.
 SERVER_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
+# Variables of psql, which quotes them. Neither a statement that fails nor its password gets into the server's log.
+ENSURE_DATABASE = r"""
+SET log_min_error_statement = panic;
+SELECT format('CREATE ROLE %I', role) FROM unnest(ARRAY[:'owner', :'application', :'reader']) AS role
+  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) \gexec
+ALTER ROLE :"owner" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'owner_password';
+ALTER ROLE :"application" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'application_password';
+ALTER ROLE :"reader" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'reader_password';
+SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'owner')
+  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"database" TO :"application", :"reader";
+\connect :"database"
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO :"application";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+"""
+
 
 class PostgresError(Exception):
     """PostgreSQL could not be prepared or started, or refused a statement; the message has its last lines."""
@@ -138,12 +157,13 @@ class PostgresServer:
 
     def ready(self) -> bool:
         """Say whether the server takes connections now."""
-        check = [self._binaries / "pg_isready", "-q", "-h", LOOPBACK, "-p", str(self.port), "-t", "3"]
+        check = [str(self._binaries / "pg_isready"), "-q", "-h", LOOPBACK, "-p", str(self.port), "-t", "3"]
         return subprocess.run(check, env=SERVER_ENVIRONMENT, check=False).returncode == 0
 
     def ensure_database(
         self,
         name: str,
+        *,
         owner: str,
         owner_password: str,
         application: str,
@@ -157,29 +177,28 @@ class PostgresServer:
         reader may connect and no more until the owner grants it something. Nobody else may even connect.
         Raises PostgresError.
         """
-        roles = {owner: owner_password, application: application_password, reader: reader_password}
-        statements = ["SET log_min_error_statement = panic;"]  # So that no password gets into the server's log.
-        for role, password in roles.items():
-            statements += [
-                f"SELECT format('CREATE ROLE %I', {_text(role)}) WHERE NOT EXISTS "
-                f"(SELECT FROM pg_roles WHERE rolname = {_text(role)}) \\gexec",
-                f"ALTER ROLE {_name(role)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
-                f"PASSWORD {_text(password)};",
-            ]
-        statements += [
-            f"SELECT format('CREATE DATABASE %I OWNER %I', {_text(name)}, {_text(owner)}) WHERE NOT EXISTS "
-            f"(SELECT FROM pg_database WHERE datname = {_text(name)}) \\gexec",
-            "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;",
-            f"REVOKE ALL ON DATABASE {_name(name)} FROM PUBLIC;",
-            f"GRANT CONNECT ON DATABASE {_name(name)} TO {_name(application)}, {_name(reader)};",
-        ]
-        self._run_sql("postgres", "\n".join(statements))
-        self._run_sql(
-            name,
-            "REVOKE ALL ON SCHEMA public FROM PUBLIC;\n"
-            f"GRANT USAGE ON SCHEMA public TO {_name(application)};\n"
-            f"ALTER DEFAULT PRIVILEGES FOR ROLE {_name(owner)} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;\n",
+        variables = {
+            "database": name,
+            "owner": owner,
+            "owner_password": owner_password,
+            "application": application,
+            "application_password": application_password,
+            "reader": reader,
+            "reader_password": reader_password,
+        }
+        done = subprocess.run(
+            [
+                *(str(self._binaries / "psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"),
+                *(f"--host={LOOPBACK}", f"--port={self.port}", f"--username={SUPERUSER}", "--dbname=postgres"),
+            ],
+            input="".join(f"\\getenv {variable} {variable}\n" for variable in variables) + ENSURE_DATABASE,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**SERVER_ENVIRONMENT, "PGPASSWORD": self.superuser_password, **variables},
         )
+        if done.returncode != 0:
+            raise PostgresError(f"PostgreSQL refused to prepare the database {name}:\n{done.stderr.strip()}")
 
     def forget(self) -> None:
         """Delete everything, also what was kept outside the folder. The server must be stopped."""
@@ -248,29 +267,6 @@ class PostgresServer:
             (self.folder / "relocated").write_text(f"{recorded}\n", encoding="utf-8")
         recorded.mkdir(mode=0o711, exist_ok=True)
         return recorded
-
-    def _run_sql(self, database: str, sql: str) -> None:
-        done = subprocess.run(
-            [
-                *(self._binaries / "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"),
-                *(f"--host={LOOPBACK}", f"--port={self.port}", f"--username={SUPERUSER}", f"--dbname={database}"),
-            ],
-            input=sql,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**SERVER_ENVIRONMENT, "PGPASSWORD": self.superuser_password},
-        )
-        if done.returncode != 0:
-            raise PostgresError(f"PostgreSQL refused to prepare the database {database}:\n{done.stderr.strip()}")
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _binaries(user: str | None) -> Path:

@@ -1,0 +1,539 @@
+"""A real Apache Kafka (KRaft) from its Maven jars, each checked against a lock, on the loopback address.
+
+`python -m gov.runtime.kafka lock` resolves the jars anew and writes the lock.
+"""
+
+import argparse
+import base64
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import jgo.maven
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from gov.runtime import process
+from gov.runtime.java import Java, find_java
+from gov.runtime.ports import LOOPBACK
+from gov.runtime.state import cache_folder, write_atomically
+
+ROOTS = (
+    "org.apache.kafka:kafka_2.13:4.3.1",
+    # Kafka logs through slf4j and brings no binding of its own.
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
+)
+
+LOCK_FILE = Path(__file__).resolve().parents[4] / "kafka" / "jars.lock"
+
+STOP_SIGNAL = signal.SIGTERM
+
+DOWNLOAD_TRIES = 3
+
+LOG_SETTINGS = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{ISO8601} %p %m (%c)%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+logger.server.name = kafka.server
+logger.server.level = info
+"""
+
+
+class KafkaError(Exception):
+    """Kafka could not be prepared or started; the message says why and has the last lines of its log."""
+
+
+class JarRefused(KafkaError):
+    """A jar does not have the content that the lock names, or could not be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """A jar by its Maven coordinates and the SHA-256 of its content, in lower-case hexadecimal."""
+
+    group: str
+    artifact: str
+    version: str
+    classifier: str
+    sha256: str
+
+    @property
+    def coordinates(self) -> str:
+        """`group:artifact:version[:classifier]`."""
+        return ":".join(filter(None, (self.group, self.artifact, self.version, self.classifier)))
+
+    @property
+    def path(self) -> Path:
+        """Its place below the root of a Maven repository."""
+        suffix = f"-{self.classifier}" if self.classifier else ""
+        name = f"{self.artifact}-{self.version}{suffix}.jar"
+        return Path(*self.group.split("."), self.artifact, self.version, name)
+
+
+def read_lock(path: Path = LOCK_FILE) -> tuple[Jar, ...]:
+    """Return the jars of a lock file. Raises KafkaError for a missing file or a malformed line."""
+    if not path.exists():
+        raise KafkaError(f"There is no lock of Kafka's jars at {path}; Gatehouse's local runtime needs a checkout.")
+    jars = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        coordinates, _, checksum = line.strip().partition(" sha256:")
+        parts = coordinates.split(":")
+        if len(parts) not in (3, 4) or len(checksum) != 64 or set(checksum) - set("0123456789abcdef"):
+            raise KafkaError(
+                f"{path}, line {number}: {line!r} is not `group:artifact:version[:classifier] sha256:<hex>`. "
+                "Write the file anew with `python -m gov.runtime.kafka lock`."
+            )
+        jars.append(Jar(parts[0], parts[1], parts[2], parts[3] if len(parts) == 4 else "", checksum))
+    return tuple(jars)
+
+
+class JarCache:
+    """The jars kept on this machine, shared by every checkout and only ever handed out when verified."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or cache_folder() / "jars"
+
+    def class_path(self, jars: Sequence[Jar]) -> tuple[Path, ...]:
+        """Return the paths of the jars, downloading what is missing and verifying what is new or has changed.
+
+        Uses no network when everything is there. Raises JarRefused.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            missing = [jar for jar in jars if not (self.folder / jar.path).exists()]
+            if missing:
+                self._download(missing)
+            self._verify(jars)
+        return tuple(self.folder / jar.path for jar in jars)
+
+    def _verify(self, jars: Sequence[Jar]) -> None:
+        # Hashing 100 MB at each start costs a second, so a file is hashed anew only when its size or time changes.
+        marker = self.folder / "verified.json"
+        try:
+            known: dict[str, list[object]] = json.loads(marker.read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            known = {}
+        before = dict(known)
+        for jar in jars:
+            path = self.folder / jar.path
+            facts = path.stat()
+            seen = [facts.st_size, facts.st_mtime_ns, jar.sha256]
+            if known.get(str(jar.path)) != seen:
+                _check(jar, path)
+                known[str(jar.path)] = seen
+        if known != before:
+            write_atomically(marker, json.dumps(known, indent=1))
+
+    def _download(self, jars: Sequence[Jar]) -> None:
+        with _progress(f"Apache Kafka ({len(jars)} jars)") as progress, ThreadPoolExecutor(4) as pool:
+            for _ in pool.map(lambda jar: self._download_one(jar, progress), jars):
+                pass
+
+    def _download_one(self, jar: Jar, progress: "DownloadProgress") -> None:
+        # Fetched beside the cache and moved in once verified, so that an interrupted download is never taken for a jar.
+        fetched = fetch(jar, self.folder / "unfinished", progress)
+        _check(jar, fetched)
+        target = self.folder / jar.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fetched.rename(target)
+
+
+def _check(jar: Jar, path: Path) -> None:
+    found = _sha256(path)
+    if found != jar.sha256:
+        raise JarRefused(
+            f"{jar.coordinates} is not what {LOCK_FILE.name} names: expected sha256 {jar.sha256}, found {found} in "
+            f"{path}. Remove that file to have it downloaded again; if it is refused again, do not use it."
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class DownloadProgress:
+    """Shows the downloads under way as one bar with rate and time left."""
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(title, total=0)
+        self._total = 0
+
+    @contextlib.contextmanager
+    def __call__(self, _name: str, size: int) -> Iterator[Callable[[int], None]]:
+        """Announce a file of so many bytes; the function yielded is told of each part that has arrived."""
+        self._total += size
+        self._progress.update(self._task, total=self._total)
+        yield lambda count: self._progress.update(self._task, advance=count)
+
+
+@contextlib.contextmanager
+def _progress(title: str) -> Iterator[DownloadProgress]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"Downloading {title} ...")
+    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+        yield DownloadProgress(progress, title)
+
+
+def fetch(jar: Jar, repository: Path, progress: DownloadProgress | None = None) -> Path:
+    """Download one jar anew into a local repository, trying three times. The content is not checked here.
+
+    Raises JarRefused.
+    """
+    context = jgo.maven.MavenContext(
+        resolver=jgo.maven.PythonResolver(progress_callback=progress), repo_cache=repository, timeout=60
+    )
+    artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact(jar.classifier)
+    target = repository / jar.path
+    for attempt in range(1, DOWNLOAD_TRIES + 1):
+        target.unlink(missing_ok=True)
+        try:
+            return Path(artifact.resolve())
+        except (requests.RequestException, RuntimeError, OSError) as error:
+            target.unlink(missing_ok=True)
+            if attempt == DOWNLOAD_TRIES:
+                raise JarRefused(
+                    f"{jar.coordinates} could not be downloaded ({error}). What has arrived is kept: check the "
+                    "connection to the Maven repository and start again."
+                ) from error
+            time.sleep(attempt)
+    raise AssertionError
+
+
+def resolve(roots: Sequence[str] = ROOTS) -> tuple[Jar, ...]:
+    """Resolve the roots' dependencies from their POMs, download every jar and return them all with their SHA-256."""
+    repository = cache_folder() / "resolution"
+    resolver = jgo.maven.PythonResolver()
+    context = jgo.maven.MavenContext(resolver=resolver, repo_cache=repository, timeout=60)
+    found: dict[str, Jar] = {}
+    for root in roots:
+        # One root at a time: together, the versions that one root manages would be forced upon the other.
+        dependency = context.create_dependency(root)
+        _, nodes = resolver.get_dependency_list([dependency])
+        for wanted in [dependency, *(node.dep for node in nodes)]:
+            name = f"{wanted.groupId}:{wanted.artifactId}:{wanted.classifier}"
+            if name not in found:
+                jar = Jar(wanted.groupId, wanted.artifactId, wanted.version, wanted.classifier, sha256="")
+                found[name] = dataclasses.replace(jar, sha256=_sha256(fetch(jar, repository)))
+    return tuple(sorted(found.values(), key=lambda jar: jar.coordinates))
+
+
+def write_lock(jars: Sequence[Jar], path: Path = LOCK_FILE) -> None:
+    """Write a lock file, one jar a line."""
+    lines = [
+        "# The jars of Apache Kafka and what it needs, by Maven coordinates and content.",
+        "# Written by `python -m gov.runtime.kafka lock`; every jar is checked against it before it is used.",
+        *(f"{jar.coordinates} sha256:{jar.sha256}" for jar in jars),
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A broker's number and ports; `advertised_port` is where clients are sent, if not to `port`."""
+
+    number: int
+    port: int
+    controller_port: int
+    advertised_port: int | None = None
+
+
+class KafkaBroker:
+    """One broker that is also a controller, alone or with the other nodes of a cluster.
+
+    `heap_mb` is Java's largest heap in mebibytes. `settings` go into server.properties last, and win.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        controller_port: int,
+        *,
+        advertised_port: int | None = None,
+        number: int = 1,
+        nodes: Sequence[Node] = (),
+        cluster_id: str | None = None,
+        heap_mb: int = 512,
+        settings: dict[str, str] | None = None,
+        cache: JarCache | None = None,
+        java: Java | None = None,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.node = Node(number, port, controller_port, advertised_port)
+        self.nodes = tuple(nodes) or (self.node,)
+        self.cluster_id = cluster_id
+        self.heap_mb = heap_mb
+        self.settings = settings or {}
+        self.cache = cache or JarCache()
+        self.java = java or find_java()
+        self.data = self.folder / "data"
+        self.log = self.folder / "kafka.log"
+        self._class_path: tuple[Path, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where clients connect, as host:port."""
+        return f"{LOOPBACK}:{self.node.advertised_port or self.node.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process number while the broker that `start` started runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def initialise(self) -> None:
+        """Get the jars, write the settings, and format the data folder once. Raises KafkaError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._class_path = self.cache.class_path(read_lock())
+        (self.folder / "log4j2.properties").write_text(LOG_SETTINGS, encoding="utf-8")
+        properties = self.folder / "server.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()), "utf-8")
+        if (self.data / "meta.properties").exists():
+            return
+        cluster_id = self.cluster_id or new_cluster_id()
+        done = subprocess.run(
+            [
+                *self._java_command(heap_mb=128),
+                *("kafka.tools.StorageTool", "format", "--ignore-formatted"),
+                *("--cluster-id", cluster_id, "--config", str(properties)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+        )
+        if done.returncode != 0:
+            raise KafkaError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}".strip())
+
+    def command(self) -> list[str]:
+        """Return the command that runs the broker in the foreground; `initialise` came before."""
+        return [*self._java_command(self.heap_mb), "kafka.Kafka", str(self.folder / "server.properties")]
+
+    def start(self, timeout_s: float = 90) -> None:
+        """Start the broker as a child of this thread and wait until it is ready. Raises KafkaError."""
+        self.launch()
+        self.wait_until_ready(timeout_s)
+
+    def launch(self) -> None:
+        """Start the broker as a child of this thread without waiting for it; `initialise` came before."""
+        if self.pid is not None:
+            return
+        self._process = process.spawn(self.command(), log=self.log, env={}, cwd=self.folder, stop_signal=STOP_SIGNAL)
+
+    def wait_until_ready(self, timeout_s: float = 90) -> None:
+        """Wait until the launched broker answers. Raises KafkaError if it ends or takes longer."""
+        deadline = time.monotonic() + timeout_s
+        while not self.ready():
+            if self.pid is None:
+                raise KafkaError("\n".join(["Kafka ended while starting:", *process.last_lines(self.log)]))
+            if time.monotonic() > deadline:
+                self.stop()
+                lines = process.last_lines(self.log)
+                raise KafkaError("\n".join([f"Kafka was not ready after {timeout_s:.0f} s:", *lines]))
+            time.sleep(0.1)
+
+    def stop(self, grace_s: float = 30) -> None:
+        """Hand over leadership, write everything and stop; kill after the grace."""
+        if self._process is not None:
+            process.stop(self._process, STOP_SIGNAL, grace_s)
+            self._process = None
+
+    def kill(self) -> None:
+        """Kill the broker without warning."""
+        if self._process is not None:
+            process.kill_family(self._process.pid)
+            self._process.wait()
+            self._process = None
+
+    def ready(self) -> bool:
+        """Say whether the broker answers a client now, which it does once the controller has let it in."""
+        api_versions_request = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+        try:
+            with socket.create_connection((LOOPBACK, self.node.port), timeout=1) as connection:
+                connection.sendall(api_versions_request)
+                return len(connection.recv(8)) == 8
+        except OSError:
+            return False
+
+    def _java_command(self, heap_mb: int) -> list[str]:
+        quiet = []
+        if self.java.version >= 24:
+            # Kafka's compression libraries load native code and use what later Javas will take away.
+            quiet = ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
+        return [
+            str(self.java.path),
+            f"-Xmx{heap_mb}m",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            *quiet,
+            "-cp",
+            ":".join(str(path) for path in self._class_path),
+        ]
+
+    def _properties(self) -> dict[str, str]:
+        replicas = min(3, len(self.nodes))
+        in_sync = max(1, replicas - 1)
+        return {
+            "process.roles": "broker,controller",
+            "node.id": str(self.node.number),
+            "controller.quorum.voters": ",".join(
+                f"{node.number}@{LOOPBACK}:{node.controller_port}" for node in self.nodes
+            ),
+            "controller.listener.names": "CONTROLLER",
+            "listeners": (
+                f"PLAINTEXT://{LOOPBACK}:{self.node.port},CONTROLLER://{LOOPBACK}:{self.node.controller_port}"
+            ),
+            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.data),
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": str(replicas),
+            "min.insync.replicas": str(in_sync),
+            "log.retention.ms": "-1",
+            "offsets.topic.num.partitions": "1",
+            "offsets.topic.replication.factor": str(replicas),
+            "transaction.state.log.num.partitions": "1",
+            "transaction.state.log.replication.factor": str(replicas),
+            "transaction.state.log.min.isr": str(in_sync),
+            "share.coordinator.state.topic.num.partitions": "1",
+            "share.coordinator.state.topic.replication.factor": str(replicas),
+            "share.coordinator.state.topic.min.isr": str(in_sync),
+            "group.initial.rebalance.delay.ms": "0",
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+            "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+            **self.settings,
+        }
+
+
+class KafkaCluster:
+    """Brokers that are started, stopped and asked together; each can also be killed and started alone."""
+
+    def __init__(self, brokers: Sequence[KafkaBroker]) -> None:
+        self.brokers = tuple(brokers)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect, as host:port,host:port."""
+        return ",".join(broker.address for broker in self.brokers)
+
+    def initialise(self) -> None:
+        """Get the jars and prepare every broker. Raises KafkaError."""
+        self.brokers[0].initialise()  # Alone, for it may have to download.
+        with ThreadPoolExecutor(2) as pool:
+            for _ in pool.map(KafkaBroker.initialise, self.brokers[1:]):
+                pass
+
+    def start(self, timeout_s: float = 120) -> None:
+        """Start every broker as a child of this thread and wait until all are ready. Raises KafkaError."""
+        for broker in self.brokers:
+            broker.launch()
+        for broker in self.brokers:
+            broker.wait_until_ready(timeout_s)
+
+    def stop(self, grace_s: float = 30) -> None:
+        """Stop every broker at the same time."""
+        # One after the other, the last would wait for a quorum that is gone.
+        with ThreadPoolExecutor(len(self.brokers)) as pool:
+            for _ in pool.map(lambda broker: broker.stop(grace_s), self.brokers):
+                pass
+
+    def ready(self) -> bool:
+        """Say whether every broker answers now."""
+        return all(broker.ready() for broker in self.brokers)
+
+
+def kafka_cluster(
+    folder: Path,
+    ports: Sequence[tuple[int, int]],
+    *,
+    advertised_ports: Sequence[int | None] | None = None,
+    heap_mb: int = 384,
+    settings: dict[str, str] | None = None,
+) -> KafkaCluster:
+    """Describe a cluster of one broker for each pair (port, controller port), in `folder/1`, `folder/2`, ...
+
+    Three brokers mean replication 3 with at least 2 in sync.
+    """
+    advertised = advertised_ports or [None] * len(ports)
+    nodes = tuple(
+        Node(number, port, controller_port, advertised_port)
+        for number, ((port, controller_port), advertised_port) in enumerate(
+            zip(ports, advertised, strict=True), start=1
+        )
+    )
+    cluster_id, cache, java = new_cluster_id(), JarCache(), find_java()
+    return KafkaCluster(
+        [
+            KafkaBroker(
+                folder / str(node.number),
+                node.port,
+                node.controller_port,
+                advertised_port=node.advertised_port,
+                number=node.number,
+                nodes=nodes,
+                cluster_id=cluster_id,
+                heap_mb=heap_mb,
+                settings=settings,
+                cache=cache,
+                java=java,
+            )
+            for node in nodes
+        ]
+    )
+
+
+def new_cluster_id() -> str:
+    """Return a random cluster id in the form that Kafka takes."""
+    # One that starts with a dash would be read as an option.
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `python -m gov.runtime.kafka lock`."""
+    parser = argparse.ArgumentParser(prog="python -m gov.runtime.kafka", description=__doc__)
+    parser.add_argument("action", choices=["lock"], help="resolve the jars anew and write the lock")
+    parser.parse_args(arguments)
+    jars = resolve()
+    write_lock(jars)
+    print(f"{len(jars)} jars written to {LOCK_FILE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
