@@ -42,6 +42,7 @@ class Aggregate(Generic[State, Command, Event]):
     `decide(command, state)` returns events, or none where there is nothing to add, or raises a Refusal; who and when
     arrive with the command. `evolve(state, event)` never refuses. `deadlines` names the timers that an event sets;
     `on_deadline(name, now)` makes the command that a due timer fires. `links` says by what a state can be found.
+    `relied_on` is declared where decisions on other streams rest on this kind: its writers then lock against them.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Aggregate(Generic[State, Command, Event]):
     deadlines: Callable[[Event], tuple[Deadline, ...]] = _no_deadlines
     on_deadline: Callable[[str, datetime], Command] | None = None
     links: Callable[[State], frozenset[Link]] = _no_links
+    relied_on: bool = False
 
     def fold(self, events: Iterable[Event]) -> State:
         """The state that these events make, from the beginning."""

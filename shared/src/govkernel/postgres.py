@@ -1,0 +1,73 @@
+"""The thin edge to PostgreSQL: pools, engines, migrations, and which errors mean that it is away."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+)
+"""What is raised when the database is away, starting, stopping, full or read-only: worth trying again later."""
+
+Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+"""A connection of one's own, or one lent by a pool."""
+
+
+async def create_pool(url: str, *, largest: int = 10, command_timeout_s: float = 30.0) -> "asyncpg.Pool[Any]":
+    """A pool that opens connections when they are first wanted, so that a process may start before its database."""
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=largest,
+        command_timeout=command_timeout_s,
+        timeout=5.0,
+        max_inactive_connection_lifetime=300.0,
+        server_settings={"application_name": "gatehouse", "timezone": "UTC"},
+    )
+    assert pool is not None
+    return pool
+
+
+def create_engine(url: str, *, largest: int = 5) -> AsyncEngine:
+    """A SQLAlchemy engine for queries, on the same driver."""
+    return create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        pool_size=largest,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"server_settings": {"application_name": "gatehouse-queries", "timezone": "UTC"}},
+    )
+
+
+def migrate(service_migrations: Path | None, url: str, *, application_role: str | None) -> None:
+    """Bring a service's database up to date: the kernel's tables, then the service's own.
+
+    `application_role` gets the rights that a running service needs, and no more; None grants nothing.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    kernel = Path(__file__).parent / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(kernel))
+    locations = [kernel / "versions", *([service_migrations / "versions"] if service_migrations else [])]
+    config.set_main_option("version_locations", "\n".join(str(location) for location in locations))
+    config.set_main_option("path_separator", "newline")
+    config.attributes["url"] = url
+    config.attributes["application_role"] = application_role
+    command.upgrade(config, "heads")
+
+
+async def migrate_in_thread(service_migrations: Path | None, url: str, *, application_role: str | None) -> None:
+    """As `migrate`, from within an event loop."""
+    await asyncio.to_thread(migrate, service_migrations, url, application_role=application_role)
