@@ -156,10 +156,13 @@ class PhaseCompleted:
 
 @event("projects", version=1)
 class PhaseReturned:
-    """A gate has sent the project back to a phase: it is open again until its work is done."""
+    """A review has sent the project back to a phase: it is open again, and the phases after it need their gates anew.
+
+    `gate` is the gate that said so, None where it was the review of the project's closure.
+    """
 
     phase: Code
-    gate: Code
+    gate: Code | None
     review: ReviewId
 
 
@@ -188,9 +191,13 @@ class ProjectTerminated:
 
 @event("projects", version=1)
 class ProjectCompleted:
-    """A project has reached its end: its last phase is complete."""
+    """A project has reached its end: its last phase, where it has any, is complete.
+
+    `review` is the closure review that said so, None where a person did.
+    """
 
     summary: Text
+    review: ReviewId | None
 
 
 @event("projects", version=1)

@@ -13,6 +13,7 @@ from govevents.values import (
     PortfolioId,
     ProjectId,
     RiskId,
+    Sha256,
     SubjectId,
     Text,
     value,
@@ -124,7 +125,7 @@ class RiskAssessed:
     project: ProjectId
     basis: Basis
     matrix_number: int
-    matrix_hash: Code
+    matrix_hash: Sha256
     probability: int
     impacts: tuple[Impact, ...]
     score: Decimal
@@ -151,6 +152,7 @@ class RiskOccurred:
 
     project: ProjectId
     portfolio: PortfolioId
+    kind: RiskKind
     issue: IssueId
     title: Name
     description: Text
