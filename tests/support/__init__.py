@@ -1,0 +1,1 @@
+"""What tests of several tiers share: where their infrastructure comes from."""
