@@ -156,7 +156,7 @@ class PhaseCompleted:
 
 @event("projects", version=1)
 class PhaseReturned:
-    """A review has sent the project back to a phase: it is open again, and the phases after it need their gates anew.
+    """A review has sent the project back to a phase: its work is open again, and what follows needs its gates anew.
 
     `gate` is the gate that said so, None where it was the review of the project's closure.
     """

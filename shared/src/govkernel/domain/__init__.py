@@ -22,7 +22,7 @@ from govevents.values import (
     ValueRefused,
 )
 from govkernel.domain.aggregate import Aggregate, Deadline, Link
-from govkernel.domain.refusals import NotKnownYet, Refusal
+from govkernel.domain.refusals import NotKnownYet, Refusal, differences
 from govkernel.domain.specification import Specification
 
 __all__ = [
@@ -51,4 +51,5 @@ __all__ = [
     "SubjectId",
     "Text",
     "ValueRefused",
+    "differences",
 ]

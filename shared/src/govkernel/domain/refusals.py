@@ -1,7 +1,13 @@
 """How a domain says no."""
 
 import re
-from typing import ClassVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Fact = TypeVar("Fact", bound="DataclassInstance")
 
 
 class Refusal(Exception):
@@ -37,3 +43,12 @@ class Refusal(Exception):
 
 class NotKnownYet(Refusal):
     """Something that the command speaks of has not become known here yet."""
+
+
+def differences(was: Fact, now: Fact, *, besides: frozenset[str] = frozenset()) -> dict[str, str]:
+    """By field, what two events of one class say differently, as facts of a refusal; `besides` are not compared."""
+    return {
+        field.name: f"{getattr(was, field.name)!s} on record, {getattr(now, field.name)!s} given"
+        for field in fields(was)
+        if field.name not in besides and getattr(was, field.name) != getattr(now, field.name)
+    }

@@ -1,0 +1,587 @@
+"""A project: why it exists, which phase it is in by whose word, and what reports from elsewhere said of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Final, TypeAlias, assert_never
+from uuid import uuid5
+
+from govevents.projects import (
+    Attribute,
+    Charter,
+    CharterAmended,
+    Methodology,
+    MilestoneBasis,
+    MilestoneSet,
+    Phase,
+    PhaseAuthorised,
+    PhaseCompleted,
+    PhaseReturned,
+    PhaseStarted,
+    ProjectCompleted,
+    ProjectHeld,
+    ProjectMoved,
+    ProjectObserved,
+    ProjectRegistered,
+    ProjectResumed,
+    ProjectTerminated,
+)
+from govkernel.domain import (
+    Aggregate,
+    Code,
+    Money,
+    Name,
+    NodeId,
+    NotKnownYet,
+    PortfolioId,
+    ProjectId,
+    Refusal,
+    ReviewId,
+    Source,
+    Text,
+    differences,
+)
+from projects.domain.portfolio import check_parent
+
+
+class Progress(Enum):
+    """How far a phase has come; waiting is for its gate, or for the phase before it where it has no gate."""
+
+    WAITING = "waiting"
+    AUTHORISED = "authorised"
+    IN_PROGRESS = "in_progress"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a registered project in any state; `heeded` are the reviews whose outcome it has followed."""
+
+    registered: ProjectRegistered
+    parent: NodeId
+    charter: Charter
+    progress: Mapping[Code, Progress]
+    heeded: frozenset[ReviewId]
+    observations: Mapping[tuple[date, int], ProjectObserved]
+    milestones: Mapping[tuple[Code, MilestoneBasis], MilestoneSet]
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of the methodology in order; none where an import didn't see any."""
+        return self.registered.methodology.phases if self.registered.methodology else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """Nothing is known under this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """Work may go on."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class OnHold:
+    """The project rests until someone resumes it."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """The project has ended before its aim."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The project has reached its end."""
+
+    record: Record
+
+
+Known: TypeAlias = Active | OnHold | Terminated | Completed
+Project: TypeAlias = Unregistered | Known
+
+
+class Verdict(Enum):
+    """What the outcome of a review asks of its project."""
+
+    GO = "go"
+    CONDITIONAL_GO = "conditional_go"
+    HOLD = "hold"
+    RECYCLE = "recycle"
+    KILL = "kill"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterProject:
+    """Register a project below a node; `parent_portfolio` is that node's portfolio, None where it isn't known."""
+
+    portfolio: PortfolioId
+    parent: NodeId
+    parent_portfolio: PortfolioId | None
+    reference: Code
+    name: Name
+    charter: Charter
+    methodology: Methodology | None
+    attributes: tuple[Attribute, ...]
+    source: Source | None
+
+
+@dataclass(frozen=True, slots=True)
+class AmendCharter:
+    """Let the charter read differently."""
+
+    charter: Charter
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class MoveProject:
+    """Put the project below another node; `parent_portfolio` is that node's portfolio, None where it isn't known."""
+
+    parent: NodeId
+    parent_portfolio: PortfolioId | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartPhase:
+    """Begin work in a phase."""
+
+    phase: Code
+
+
+@dataclass(frozen=True, slots=True)
+class CompletePhase:
+    """Declare the work in a phase finished."""
+
+    phase: Code
+
+
+@dataclass(frozen=True, slots=True)
+class HoldProject:
+    """Let the project rest."""
+
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeProject:
+    """Let a resting project go on."""
+
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateProject:
+    """End the project before its aim."""
+
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteProject:
+    """Declare that the project has reached its end."""
+
+    summary: Text
+
+
+@dataclass(frozen=True, slots=True)
+class HeedGate:
+    """Follow the outcome of the review of a gate."""
+
+    gate: Code
+    review: ReviewId
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class HeedClosure:
+    """Follow the outcome of the review of the project's closure."""
+
+    review: ReviewId
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class RecordObservation:
+    """Keep what an imported report said of the project; None where the report was silent."""
+
+    reported_on: date
+    phase: Name | None
+    budget_forecast: Money | None
+    budget_change: Money | None
+    forecast_completion: date | None
+    schedule_change_days: Decimal | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class SetMilestone:
+    """Say when a milestone happened, or when it is planned."""
+
+    milestone: Code
+    basis: MilestoneBasis
+    date: date
+    source: Source | None
+
+
+Command: TypeAlias = (
+    RegisterProject
+    | AmendCharter
+    | MoveProject
+    | StartPhase
+    | CompletePhase
+    | HoldProject
+    | ResumeProject
+    | TerminateProject
+    | CompleteProject
+    | HeedGate
+    | HeedClosure
+    | RecordObservation
+    | SetMilestone
+)
+Event: TypeAlias = (
+    ProjectRegistered
+    | CharterAmended
+    | ProjectMoved
+    | PhaseAuthorised
+    | PhaseStarted
+    | PhaseCompleted
+    | PhaseReturned
+    | ProjectHeld
+    | ProjectResumed
+    | ProjectTerminated
+    | ProjectCompleted
+    | ProjectObserved
+    | MilestoneSet
+)
+
+
+class ProjectNotKnown(NotKnownYet):
+    """No project is known under this id."""
+
+
+class ProjectAlreadyRegistered(Refusal):
+    """A project with this reference is already registered in the portfolio, with other particulars."""
+
+
+class MethodologyUnclear(Refusal):
+    """A methodology has at least one phase, and no phase and no gate occurs in it twice."""
+
+
+class ProjectEnded(Refusal):
+    """The project has ended; nothing further can be done in it."""
+
+
+class ProjectOnHold(Refusal):
+    """The project is on hold; resume it first."""
+
+
+class PhaseNotOfProject(Refusal):
+    """The project's methodology has no such phase."""
+
+
+class GateNotOfProject(Refusal):
+    """The project's methodology has no such gate."""
+
+
+class PhaseNotAuthorised(Refusal):
+    """The phase's gate has not said that it may begin."""
+
+
+class PhaseBeforeNotComplete(Refusal):
+    """A phase without a gate begins when the phase before it is complete."""
+
+
+class PhaseNotStarted(Refusal):
+    """Work in the phase has not begun, so it can't be finished."""
+
+
+class PhaseAlreadyComplete(Refusal):
+    """Work in the phase is finished; only a gate can send the project back to it."""
+
+
+class PhasesNotComplete(Refusal):
+    """A project is complete when its last phase is, and no other phase is still in progress."""
+
+
+class ClosureWithOpenConditions(Refusal):
+    """A project can't be closed on conditions: they would be open when nobody is left to meet them."""
+
+
+class ObservationDiffers(Refusal):
+    """The same row of a report on the same date is already on record, and said something else."""
+
+
+def decide(command: Command, project: Project) -> tuple[Event, ...]:
+    """What follows from a command; the refusals are those above and `check_parent`'s."""
+    match command:
+        case RegisterProject():
+            return _register(command, project)
+        case AmendCharter(charter=charter, reason=reason):
+            record = _not_ended(project).record
+            return () if charter == record.charter else (CharterAmended(charter, reason),)
+        case MoveProject(parent=parent, parent_portfolio=parent_portfolio):
+            # An ended project moves too: portfolios are reorganised with their past.
+            record = _known(project).record
+            if parent == record.parent:
+                return ()
+            check_parent(record.registered.portfolio, parent_portfolio)
+            return (ProjectMoved(record.registered.portfolio, parent),)
+        case StartPhase(phase=code):
+            return _start(code, _not_ended(project))
+        case CompletePhase(phase=code):
+            going = _not_ended(project)
+            match going.record.progress[_phase(going.record, code).code]:
+                case Progress.COMPLETE:
+                    return ()
+                case Progress.IN_PROGRESS:
+                    _not_on_hold(going)
+                    return (PhaseCompleted(code),)
+                case Progress.WAITING | Progress.AUTHORISED:
+                    raise PhaseNotStarted(phase=code)
+        case HoldProject(reason=reason):
+            return () if isinstance(_not_ended(project), OnHold) else (ProjectHeld(reason, None),)
+        case ResumeProject(reason=reason):
+            return (ProjectResumed(reason),) if isinstance(_not_ended(project), OnHold) else ()
+        case TerminateProject(reason=reason):
+            if isinstance(project, Terminated):
+                return ()
+            _not_ended(project)
+            return (ProjectTerminated(reason, None),)
+        case CompleteProject(summary=summary):
+            return _complete(summary, None, project)
+        case HeedGate() | HeedClosure():
+            return _heed(command, _known(project))
+        case RecordObservation():
+            record = _known(project).record
+            observed = ProjectObserved(
+                command.reported_on,
+                command.phase,
+                command.budget_forecast,
+                command.budget_change,
+                command.forecast_completion,
+                command.schedule_change_days,
+                command.source,
+            )
+            before = record.observations.get((command.reported_on, command.source.row))
+            if before is None:
+                return (observed,)
+            differing = differences(before, observed, besides=frozenset({"source"}))
+            if differing:
+                raise ObservationDiffers(row=str(command.source.row), **differing)
+            return ()
+        case SetMilestone(milestone=milestone, basis=basis):
+            record = _known(project).record
+            known = record.milestones.get((milestone, basis))
+            # Where it was read doesn't make it another date.
+            if known is not None and known.date == command.date:
+                return ()
+            return (MilestoneSet(milestone, basis, command.date, command.source),)
+        case _:
+            assert_never(command)
+
+
+def _known(project: Project) -> Known:
+    if isinstance(project, Unregistered):
+        raise ProjectNotKnown
+    return project
+
+
+def _not_ended(project: Project) -> Active | OnHold:
+    match _known(project):
+        case Active() | OnHold() as going:
+            return going
+        case Terminated():
+            raise ProjectEnded("The project was terminated.", state="terminated")
+        case Completed():
+            raise ProjectEnded("The project was completed.", state="completed")
+
+
+def _not_on_hold(project: Active | OnHold) -> None:
+    if isinstance(project, OnHold):
+        raise ProjectOnHold
+
+
+def _phase(record: Record, code: Code) -> Phase:
+    for phase in record.phases:
+        if phase.code == code:
+            return phase
+    raise PhaseNotOfProject(phase=code, phases=", ".join(phase.code for phase in record.phases))
+
+
+def _register(command: RegisterProject, project: Project) -> tuple[Event, ...]:
+    registered = ProjectRegistered(
+        command.portfolio,
+        command.parent,
+        command.reference,
+        command.name,
+        command.charter,
+        command.methodology,
+        command.attributes,
+        command.source,
+    )
+    if not isinstance(project, Unregistered):
+        differing = differences(project.record.registered, registered, besides=frozenset({"source"}))
+        if differing:
+            raise ProjectAlreadyRegistered(**differing)
+        return ()
+    check_parent(command.portfolio, command.parent_portfolio)
+    if command.methodology is not None:
+        phases = [phase.code for phase in command.methodology.phases]
+        gates = [phase.gate for phase in command.methodology.phases if phase.gate is not None]
+        if not phases or len(set(phases)) < len(phases) or len(set(gates)) < len(gates):
+            raise MethodologyUnclear(
+                methodology=command.methodology.name, phases=", ".join(phases), gates=", ".join(gates)
+            )
+    return (registered,)
+
+
+def _start(code: Code, project: Active | OnHold) -> tuple[Event, ...]:
+    record = project.record
+    phase = _phase(record, code)
+    match record.progress[code]:
+        case Progress.IN_PROGRESS:
+            return ()
+        case Progress.COMPLETE:
+            raise PhaseAlreadyComplete(phase=code)
+        case Progress.WAITING if phase.gate is not None:
+            raise PhaseNotAuthorised(f"Gate {phase.gate} has not said that phase {code} may begin.", gate=phase.gate)
+        case Progress.WAITING:
+            earlier = record.phases[: record.phases.index(phase)]
+            if earlier and record.progress[earlier[-1].code] is not Progress.COMPLETE:
+                raise PhaseBeforeNotComplete(phase=code, before=earlier[-1].code)
+        case Progress.AUTHORISED:
+            pass
+        case never:
+            assert_never(never)
+    _not_on_hold(project)
+    return (PhaseStarted(code),)
+
+
+def _complete(summary: Text, review: ReviewId | None, project: Project) -> tuple[Event, ...]:
+    if isinstance(project, Completed):
+        return ()
+    going = _not_ended(project)
+    _not_on_hold(going)
+    progress = going.record.progress
+    unfinished = [code for code, state in progress.items() if state is Progress.IN_PROGRESS]
+    last = going.record.phases[-1:]
+    unfinished.extend(phase.code for phase in last if progress[phase.code] in {Progress.WAITING, Progress.AUTHORISED})
+    if unfinished:
+        raise PhasesNotComplete(phases=", ".join(unfinished))
+    return (ProjectCompleted(summary, review),)
+
+
+def _heed(command: HeedGate | HeedClosure, project: Known) -> tuple[Event, ...]:
+    record, review = project.record, command.review
+    if review in record.heeded:
+        return ()
+    gate = command.gate if isinstance(command, HeedGate) else None
+    said = "The review of the closure" if gate is None else f"The review of gate {gate}"
+    behind = record.phases[-1:]
+    if gate is not None:
+        gates = [phase.gate for phase in record.phases]
+        if gate not in gates:
+            known = ", ".join(each for each in gates if each is not None)
+            raise GateNotOfProject(f"The project has no gate {gate}.", gate=gate, gates=known)
+        behind = record.phases[: gates.index(gate)][-1:]
+    match command.verdict:
+        case Verdict.KILL if isinstance(project, Terminated):
+            return ()
+        case Verdict.KILL:
+            _not_ended(project)
+            return (ProjectTerminated(f"{said} came to Kill.", review),)
+        case Verdict.HOLD:
+            return () if isinstance(_not_ended(project), OnHold) else (ProjectHeld(f"{said} came to Hold.", review),)
+        case Verdict.RECYCLE:
+            _not_ended(project)
+            # Before the first gate there is no work to go back to: its phase just stays without authority.
+            return tuple(PhaseReturned(phase.code, gate, review) for phase in behind)
+        case Verdict.GO | Verdict.CONDITIONAL_GO if gate is not None:
+            _not_ended(project)
+            ahead = next(phase.code for phase in record.phases if phase.gate == gate)
+            return (PhaseAuthorised(ahead, gate, review),) if record.progress[ahead] is Progress.WAITING else ()
+        case Verdict.CONDITIONAL_GO:
+            raise ClosureWithOpenConditions
+        case Verdict.GO:
+            return _complete(f"{said} came to Go.", review, project)
+        case never:
+            assert_never(never)
+
+
+def evolve(project: Project, event: Event) -> Project:
+    """The project after an event."""
+    if isinstance(event, ProjectRegistered):
+        phases = event.methodology.phases if event.methodology else ()
+        return Active(
+            Record(
+                registered=event,
+                parent=event.parent,
+                charter=event.charter,
+                progress={phase.code: Progress.WAITING for phase in phases},
+                heeded=frozenset(),
+                observations={},
+                milestones={},
+            )
+        )
+    assert not isinstance(project, Unregistered)
+    record = project.record
+    match event:
+        case CharterAmended(charter=charter):
+            return replace(project, record=replace(record, charter=charter))
+        case ProjectMoved(parent=parent):
+            return replace(project, record=replace(record, parent=parent))
+        case PhaseAuthorised(phase=code, review=review):
+            return replace(project, record=_at(_heeding(record, review), {code: Progress.AUTHORISED}))
+        case PhaseStarted(phase=code):
+            return replace(project, record=_at(record, {code: Progress.IN_PROGRESS}))
+        case PhaseCompleted(phase=code):
+            return replace(project, record=_at(record, {code: Progress.COMPLETE}))
+        case PhaseReturned(phase=code, review=review):
+            codes = [phase.code for phase in record.phases]
+            progress = dict.fromkeys(codes[codes.index(code) + 1 :], Progress.WAITING)
+            # Work that never began has no authority to begin now.
+            if record.progress[code] is Progress.COMPLETE:
+                progress[code] = Progress.IN_PROGRESS
+            return replace(project, record=_at(_heeding(record, review), progress))
+        case ProjectHeld(review=review):
+            return OnHold(_heeding(record, review))
+        case ProjectResumed():
+            return Active(record)
+        case ProjectTerminated(review=review):
+            return Terminated(_heeding(record, review))
+        case ProjectCompleted(review=review):
+            return Completed(_heeding(record, review))
+        case ProjectObserved(reported_on=reported_on, source=source):
+            observations = {**record.observations, (reported_on, source.row): event}
+            return replace(project, record=replace(record, observations=observations))
+        case MilestoneSet(milestone=milestone, basis=basis):
+            milestones = {**record.milestones, (milestone, basis): event}
+            return replace(project, record=replace(record, milestones=milestones))
+        case _:
+            assert_never(event)
+
+
+def _at(record: Record, progress: Mapping[Code, Progress]) -> Record:
+    return replace(record, progress={**record.progress, **progress})
+
+
+def _heeding(record: Record, review: ReviewId | None) -> Record:
+    return record if review is None else replace(record, heeded=record.heeded | {review})
+
+
+PROJECT: Final[Aggregate[Project, Command, Event]] = Aggregate("project", Unregistered(), decide, evolve)
+
+
+def stream_of(portfolio: PortfolioId, reference: Code) -> ProjectId:
+    """The project's id: a reference is unique within its portfolio, so the same project can't be registered twice."""
+    return ProjectId(uuid5(portfolio, reference))
