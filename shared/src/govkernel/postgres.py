@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -19,7 +19,11 @@ UNAVAILABLE: Final = (
 )
 """What is raised when the database is away, starting, stopping, full or read-only: worth trying again later."""
 
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+else:
+    # asyncpg's classes take type arguments in its stubs only.
+    Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 """A connection of one's own, or one lent by a pool."""
 
 

@@ -101,7 +101,7 @@ stream_links = Table(
 relay_checkpoint = Table(
     "relay_checkpoint",
     metadata,
-    Column("only", Boolean, CheckConstraint('"only"', name="relay_checkpoint_one_row"), primary_key=True),
+    Column("singleton", Boolean, CheckConstraint("singleton", name="relay_checkpoint_one_row"), primary_key=True),
     Column("epoch", BigInteger, nullable=False, server_default="0"),
     Column("holder", Uuid),
     Column("lease_until", Moment),

@@ -26,7 +26,7 @@ WORKING = (
 def upgrade() -> None:
     """Create the tables and let the application insert and read facts, but neither change nor delete them."""
     metadata.create_all(op.get_bind(), checkfirst=False)
-    op.execute("INSERT INTO relay_checkpoint (only) VALUES (true)")
+    op.execute("INSERT INTO relay_checkpoint (singleton) VALUES (true)")
     role = context.config.attributes.get("application_role")
     if role is None:
         return

@@ -1,0 +1,303 @@
+"""The ledger against a real PostgreSQL: once, in order, under races."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CoinAdded, Command, JarOpened, OpenJar, context
+
+from govevents.document import hash_of, read_envelope
+from govkernel.domain.aggregate import Aggregate
+from govkernel.ledger import (
+    Answer,
+    AnsweredBefore,
+    Appended,
+    Conflict,
+    Head,
+    Intent,
+    KeyReused,
+    Ledger,
+    LedgerCorrupt,
+    LedgerUnavailable,
+    StaleVersion,
+    Timers,
+)
+from govkernel.postgres import create_pool
+
+
+@pytest.fixture
+async def ledger(database: str) -> AsyncIterator[Ledger]:
+    pool = await create_pool(database, largest=20)
+    await pool.execute(
+        "INSERT INTO relay_checkpoint (singleton, started_at) VALUES (true, pg_postmaster_start_time()) "
+        "ON CONFLICT (singleton) DO UPDATE SET started_at = excluded.started_at"
+    )
+    yield Ledger(
+        pool, service="testing", catalogue=CATALOGUE, clock=lambda: datetime.now(UTC), refusal_status=lambda _: 409
+    )
+    await pool.close()
+
+
+async def do(
+    ledger: Ledger,
+    stream: UUID,
+    command: Command,
+    *,
+    key: UUID | None = None,
+    expected_version: int | None = None,
+    relies_on: tuple[Head, ...] = (),
+    aggregate: Aggregate[Any, Any, Any] = JAR,
+) -> Answer:
+    async def intend() -> Intent[Any, Any, Any]:
+        return Intent(aggregate, stream, command, relies_on)
+
+    return await ledger.execute(context(key, of=repr(command)), intend, expected_version=expected_version)
+
+
+async def count(ledger: Ledger, table: str) -> int:
+    return int(await ledger.pool.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+async def test_a_command_becomes_an_event_that_continues_its_stream(ledger: Ledger) -> None:
+    jar = uuid4()
+    created = await do(ledger, jar, OpenJar(3))
+    added = await do(ledger, jar, AddCoin("ana"))
+    assert (created.status, created.from_version, created.to_version) == (201, 0, 1)
+    assert (added.status, added.from_version, added.to_version) == (200, 1, 2)
+    first, second = await ledger.events(jar)
+    assert (first.event, second.event) == (JarOpened(3, "a"), CoinAdded("ana"))
+    assert second.envelope.prevhash == first.hash.hex()
+    assert (await ledger.load(JAR, jar)).state.coins == ("ana",)
+
+
+async def test_the_stored_document_is_the_very_bytes_that_the_hash_is_of(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3))
+    row = await ledger.pool.fetchrow("SELECT * FROM events")
+    assert hash_of(row["document"]) == row["hash"]
+    envelope = read_envelope(row["document"])
+    assert (envelope.stream, envelope.version, envelope.type) == (row["stream"], row["version"], row["type"])
+    assert (envelope.time, envelope.recordedtime) == (row["time"], row["recorded_at"])
+
+
+async def test_a_retry_with_the_same_key_gets_the_same_answer_and_adds_nothing(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    first = await do(ledger, jar, OpenJar(3), key=key)
+    second = await do(ledger, jar, OpenJar(3), key=key)
+    assert second == replace(first, repeated=True)
+    assert await count(ledger, "events") == 1
+
+
+async def test_the_same_key_for_another_request_is_refused(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    await do(ledger, jar, OpenJar(3), key=key)
+    with pytest.raises(KeyReused):
+        await do(ledger, jar, OpenJar(4), key=key)
+
+
+async def test_a_refusal_is_final_for_its_key_and_leaves_no_event(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    await do(ledger, jar, OpenJar(1))
+    await do(ledger, jar, AddCoin("ana"))
+    refused = await do(ledger, jar, AddCoin("bo"), key=key)
+    assert refused.refusal is not None
+    assert (refused.status, refused.refusal.slug, refused.refusal.facts) == (409, "jar-is-full", {"limit": "1"})
+    assert await do(ledger, jar, AddCoin("bo"), key=key) == replace(refused, repeated=True)
+    assert await count(ledger, "events") == 2
+
+
+async def test_a_stale_version_is_told_which_version_won(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    await do(ledger, jar, OpenJar(3))
+    await do(ledger, jar, AddCoin("ana"))
+    with pytest.raises(StaleVersion) as stale:
+        await do(ledger, jar, AddCoin("bo"), key=key, expected_version=1)
+    assert stale.value.current == 2
+    assert await ledger.pool.fetchval("SELECT count(*) FROM commands WHERE command = $1", key) == 0
+
+
+async def test_the_key_is_looked_at_before_the_version(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    await do(ledger, jar, OpenJar(3))
+    first = await do(ledger, jar, AddCoin("ana"), key=key, expected_version=1)
+    assert await do(ledger, jar, AddCoin("ana"), key=key, expected_version=1) == replace(first, repeated=True)
+
+
+async def test_thirty_two_writers_on_one_stream_all_get_through_once_and_in_order(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(40))
+    answers = await asyncio.gather(*(do(ledger, jar, AddCoin(f"p{number}")) for number in range(32)))
+    assert sorted(answer.to_version for answer in answers) == list(range(2, 34))
+    assert sorted((await ledger.load(JAR, jar)).state.coins) == sorted(f"p{number}" for number in range(32))
+
+
+async def test_racing_writers_never_overfill_the_jar(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(5))
+    answers = await asyncio.gather(*(do(ledger, jar, AddCoin(f"p{number}")) for number in range(20)))
+    assert sum(answer.refusal is None for answer in answers) == 5
+    assert len((await ledger.load(JAR, jar)).state.coins) == 5
+
+
+async def test_the_same_key_sent_twenty_times_at_once_is_answered_alike_and_done_once(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    answers = await asyncio.gather(*(do(ledger, jar, OpenJar(3), key=key) for _ in range(20)))
+    assert {(answer.status, answer.to_version) for answer in answers} == {(201, 1)}
+    assert sum(not answer.repeated for answer in answers) == 1
+    assert await count(ledger, "events") == 1
+
+
+async def test_two_writers_relying_on_each_others_streams_cannot_slip_past_each_other(ledger: Ledger) -> None:
+    for _ in range(30):
+        left, right = uuid4(), uuid4()
+        await do(ledger, left, OpenJar(3))
+        await do(ledger, right, OpenJar(3))
+        heads = {jar: await ledger.head(jar) for jar in (left, right)}
+
+        async def once(written: UUID, relied_on: UUID, heads: dict[UUID, Head] = heads) -> bool:
+            loaded = await ledger.load(JAR, written)
+            item, _ = ledger.prepare(context(), Intent(JAR, written, AddCoin("ana"), (heads[relied_on],)), loaded)
+            async with ledger.pool.acquire() as connection:
+                try:
+                    async with connection.transaction():
+                        (outcome,) = await ledger.append(connection, [item])
+                except asyncpg.DeadlockDetectedError:
+                    return False
+            return isinstance(outcome, Appended)
+
+        won = await asyncio.gather(once(left, right), once(right, left))
+        assert sum(won) <= 1
+
+
+async def test_a_relied_on_stream_that_moved_is_a_conflict(ledger: Ledger) -> None:
+    jar, policy = uuid4(), uuid4()
+    await do(ledger, jar, OpenJar(3))
+    await do(ledger, policy, OpenJar(3))
+    stale = await ledger.head(policy)
+    await do(ledger, policy, AddCoin("ana"))
+    item, _ = ledger.prepare(context(), Intent(JAR, jar, AddCoin("bo"), (stale,)), await ledger.load(JAR, jar))
+    async with ledger.pool.acquire() as connection, connection.transaction():
+        assert await ledger.append(connection, [item]) == [Conflict(await ledger.head(policy))]
+
+
+async def test_a_refusal_decided_on_a_stale_state_is_not_answered(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    stale = await ledger.load(JAR, jar)
+    refused, _ = ledger.prepare(context(key), Intent(JAR, jar, AddCoin("bo")), stale)
+    assert refused.refusal is not None
+    await do(ledger, jar, OpenJar(3))
+    async with ledger.pool.acquire() as connection, connection.transaction():
+        assert await ledger.append(connection, [refused]) == [Conflict(await ledger.head(jar))]
+    assert (await do(ledger, jar, AddCoin("bo"), key=key)).refusal is None
+
+
+async def test_a_batch_chains_commands_on_one_stream_and_takes_out_what_conflicts(ledger: Ledger) -> None:
+    jar, other = uuid4(), uuid4()
+    batch = []
+    loaded = await ledger.load(JAR, jar)
+    for command in (OpenJar(3), AddCoin("ana"), AddCoin("bo")):
+        item, loaded = ledger.prepare(context(), Intent(JAR, jar, command), loaded)
+        batch.append(item)
+    lost, _ = ledger.prepare(context(), Intent(JAR, other, OpenJar(1)), await ledger.load(JAR, other))
+    await do(ledger, other, OpenJar(2))
+    async with ledger.pool.acquire() as connection, connection.transaction():
+        outcomes = await ledger.append(connection, [batch[0], lost, *batch[1:]])
+    assert [type(outcome) for outcome in outcomes] == [Appended, Conflict, Appended, Appended]
+    assert (await ledger.load(JAR, jar)).state.coins == ("ana", "bo")
+
+
+async def test_what_was_chained_on_a_command_that_was_answered_before_is_decided_again(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    first = await do(ledger, uuid4(), OpenJar(1), key=key)
+    opened, after = ledger.prepare(
+        replace(context(key), digest=context(of=repr(OpenJar(1))).digest),
+        Intent(JAR, jar, OpenJar(1)),
+        await ledger.load(JAR, jar),
+    )
+    added, _ = ledger.prepare(context(), Intent(JAR, jar, AddCoin("ana")), after)
+    alone, _ = ledger.prepare(context(), Intent(JAR, uuid4(), OpenJar(1)), await ledger.load(JAR, uuid4()))
+    alone = replace(alone, expected=Head(alone.documents[0].stream, 0, None))
+    async with ledger.pool.acquire() as connection, connection.transaction():
+        outcomes = await ledger.append(connection, [opened, added, alone])
+    assert first.stream is not None
+    assert [type(outcome) for outcome in outcomes] == [AnsweredBefore, Conflict, Appended]
+    assert await ledger.events(jar) == []
+    assert await ledger.pool.fetchval("SELECT count(*) FROM commands WHERE command = $1", added.command) == 0
+
+
+async def test_times_of_a_stream_only_go_forward(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3))
+    (first,) = await ledger.events(jar)
+
+    async def intend() -> Intent[Any, Any, Any]:
+        return Intent(JAR, jar, AddCoin("ana"))
+
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    await ledger.execute(replace(context(), time=past), intend)
+    second = (await ledger.events(jar))[1]
+    assert second.envelope.time == first.envelope.time
+    assert second.envelope.recordedtime >= first.envelope.recordedtime
+
+
+async def test_a_database_that_the_relay_has_not_verified_takes_nothing(ledger: Ledger) -> None:
+    await ledger.pool.execute("UPDATE relay_checkpoint SET started_at = started_at - interval '1 day'")
+    with pytest.raises(LedgerUnavailable, match="verify"):
+        await do(ledger, uuid4(), OpenJar(3))
+    assert await count(ledger, "commands") == 0
+
+
+async def test_a_clock_that_is_off_takes_nothing(ledger: Ledger) -> None:
+    ledger.clock = lambda: datetime.now(UTC) - timedelta(seconds=30)
+    with pytest.raises(LedgerUnavailable, match="clock"):
+        await do(ledger, uuid4(), OpenJar(3))
+
+
+async def test_a_tampered_document_is_noticed_when_it_is_loaded(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3))
+    await ledger.pool.execute(
+        "UPDATE events SET document = convert_to(replace(convert_from(document, 'UTF8'), '\"limit\":3', '\"limit\":9'), 'UTF8')"
+    )
+    with pytest.raises(LedgerCorrupt):
+        await ledger.load(JAR, jar)
+
+
+async def test_a_stream_is_found_by_its_links_for_as_long_as_its_state_says_so(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3, shelf="b"))
+    assert await ledger.find("open_on", UUID(int=ord("b"))) == (jar,)
+    from tests.integration.kernel.jar import CloseJar
+
+    await do(ledger, jar, CloseJar("done"))
+    assert await ledger.find("open_on", UUID(int=ord("b"))) == ()
+
+
+async def test_a_due_timer_fires_once_over_two_replicas(ledger: Ledger) -> None:
+    jars = [uuid4() for _ in range(10)]
+    for jar in jars:
+        await do(ledger, jar, OpenJar(3, shelf="timed"))
+    replicas = [Timers(ledger, [JAR]) for _ in range(2)]
+    await asyncio.gather(*(replica.fire_due() for replica in replicas))
+    for jar in jars:
+        assert [type(one.event).__name__ for one in await ledger.events(jar)] == ["JarOpened", "JarClosed"]
+    assert await count(ledger, "timers") == 0
+    assert await replicas[0].fire_due() == 0
+
+
+async def test_a_timer_of_a_simulated_event_waits_for_the_demo_clock(ledger: Ledger) -> None:
+    from govevents.document import Origin
+
+    async def intend() -> Intent[Any, Any, Any]:
+        return Intent(JAR, jar, OpenJar(3, shelf="timed"))
+
+    jar = uuid4()
+    await ledger.execute(replace(context(), origin=Origin.SIMULATED), intend)
+    timers = Timers(ledger, [JAR])
+    assert await timers.fire_due() == 0
+    assert await timers.fire_due(datetime.now(UTC), simulated=True) == 1
