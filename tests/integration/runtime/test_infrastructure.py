@@ -1,0 +1,213 @@
+"""PostgreSQL and Kafka from packages: started, stopped, killed and started again, for real."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from gov.runtime.kafka import KafkaBroker
+from gov.runtime.ports import choose_port, choose_ports, is_free
+from gov.runtime.postgres import PostgresError, PostgresServer
+from gov.runtime.system import ensure_topics
+from gov.runtime.testing import PackagedInfrastructure
+
+ROLES = {
+    "owner": "projects_owner",
+    "owner_password": 'it\'s \\ a "secret"',
+    "application": "projects_app",
+    "application_password": "application-secret",
+    "reader": "projects_reader",
+    "reader_password": "reader-secret",
+}
+
+
+@pytest.fixture(scope="module")
+def infrastructure() -> Iterator[PackagedInfrastructure]:
+    with PackagedInfrastructure() as running:
+        yield running
+
+
+async def connect(server: PostgresServer, role: str, database: str = "projects") -> asyncpg.Connection:
+    return await asyncpg.connect(
+        host="127.0.0.1", port=server.port, user=ROLES[role], password=ROLES[f"{role}_password"], database=database
+    )
+
+
+async def test_postgres_is_durable_and_lets_nobody_in_without_a_password(infrastructure) -> None:
+    connection = await asyncpg.connect(infrastructure.postgres_url())
+    try:
+        assert await connection.fetchval("SHOW server_version_num") >= "180000"
+        for setting, value in {
+            "fsync": "on",
+            "synchronous_commit": "on",
+            "listen_addresses": "127.0.0.1",
+            "timezone": "UTC",
+            "data_checksums": "on",
+            "unix_socket_directories": "",
+        }.items():
+            assert await connection.fetchval("SELECT current_setting($1)", setting) == value, setting
+        methods = await connection.fetch("SELECT DISTINCT auth_method FROM pg_hba_file_rules")
+        assert [row["auth_method"] for row in methods] == ["scram-sha-256"]
+    finally:
+        await connection.close()
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(infrastructure.postgres.url(password="guess"))
+
+
+async def test_a_service_has_an_owner_an_application_and_a_reader_and_the_public_has_nothing(infrastructure) -> None:
+    server = infrastructure.postgres
+    server.ensure_database("projects", **ROLES)
+    server.ensure_database("projects", **ROLES)
+    owner = await connect(server, "owner")
+    try:
+        await owner.execute("CREATE TABLE IF NOT EXISTS events (seq bigint)")
+        await owner.execute("CREATE TABLE IF NOT EXISTS private (word text)")
+        await owner.execute("GRANT INSERT, SELECT ON events TO projects_app")
+    finally:
+        await owner.close()
+    application = await connect(server, "application")
+    try:
+        await application.execute("INSERT INTO events VALUES (1)")
+        for forbidden in (
+            "CREATE TABLE other (a int)",
+            "CREATE SCHEMA other",
+            "CREATE TEMPORARY TABLE other (a int)",
+            "SELECT * FROM private",
+            "DROP TABLE events",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await application.execute(forbidden)
+    finally:
+        await application.close()
+    reader = await connect(server, "reader")
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute("SELECT * FROM public.events")
+    finally:
+        await reader.close()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connect(server, "application", database="postgres")
+    assert "secret" not in server.log.read_text()
+
+
+async def test_what_postgres_has_committed_survives_a_kill(infrastructure) -> None:
+    connection = await asyncpg.connect(infrastructure.postgres_url())
+    try:
+        await connection.execute("CREATE TABLE kept (word text)")
+        await connection.execute("INSERT INTO kept VALUES ('yes')")
+        infrastructure.kill_postgres()
+        with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await connection.fetch("SELECT 1")
+    finally:
+        connection.terminate()
+    assert not infrastructure.postgres.ready()
+    infrastructure.start_postgres()
+    connection = await asyncpg.connect(infrastructure.postgres_url())
+    try:
+        assert await connection.fetchval("SELECT word FROM kept") == "yes"
+    finally:
+        await connection.close()
+
+
+def test_topics_are_made_once_and_never_by_accident(infrastructure) -> None:
+    for _ in range(2):
+        ensure_topics(infrastructure.kafka_bootstrap, ["projects", "risks"])
+    admin = AdminClient({"bootstrap.servers": infrastructure.kafka_bootstrap})
+    admin.list_topics("gov.misspelt.events.v1", timeout=10)
+    topics = admin.list_topics(timeout=10).topics
+    assert {name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")} == {
+        "gov.projects.events.v1": 12,
+        "gov.risks.events.v1": 12,
+        "gov.watermarks.v1": 1,
+    }
+
+
+def test_what_kafka_has_acknowledged_survives_a_kill_on_the_same_address(infrastructure) -> None:
+    address = infrastructure.kafka_bootstrap
+    ensure_topics(address, ["projects"])
+    acknowledged = []
+    producer = Producer({"bootstrap.servers": address, "acks": "all", "log_level": 0})
+    producer.produce(
+        "gov.projects.events.v1", b"kept", partition=0, on_delivery=lambda error, _: acknowledged.append(error)
+    )
+    producer.flush(20)
+    assert acknowledged == [None]
+    infrastructure.kill_kafka()
+    assert not infrastructure.kafka.ready()
+    infrastructure.start_kafka()
+    assert infrastructure.kafka_bootstrap == address
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "unused", "enable.auto.commit": False})
+    try:
+        consumer.assign([TopicPartition("gov.projects.events.v1", 0, 0)])
+        deadline = time.monotonic() + 20
+        message = None
+        while message is None and time.monotonic() < deadline:
+            message = consumer.poll(0.5)
+        assert message is not None
+        assert message.value() == b"kept"
+    finally:
+        consumer.close()
+
+
+def test_a_clean_stop_and_start_keeps_folder_and_identity(tmp_path: Path) -> None:
+    port, controller_port = choose_ports(2)
+    broker = KafkaBroker(tmp_path / "kafka", port, controller_port)
+    broker.initialise()
+    formatted = (broker.data / "meta.properties").read_text()
+    broker.start()
+    broker.stop()
+    assert broker.pid is None
+    KafkaBroker(tmp_path / "kafka", port, controller_port).initialise()
+    assert (broker.data / "meta.properties").read_text() == formatted
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", choose_port()))
+        other.listen()
+        server = PostgresServer(tmp_path / "postgres", other.getsockname()[1], "password")
+        try:
+            server.initialise()
+            with pytest.raises(PostgresError, match="Address already in use"):
+                server.start()
+        finally:
+            server.stop()
+            server.forget()
+
+
+def test_three_brokers_replicate_and_survive_the_loss_of_one() -> None:
+    with PackagedInfrastructure(brokers=3) as infrastructure:
+        ensure_topics(infrastructure.kafka_bootstrap, ["projects"], replication=3)
+        admin = AdminClient({"bootstrap.servers": infrastructure.kafka_bootstrap, "log_level": 0})
+        partition = (
+            admin.list_topics("gov.projects.events.v1", timeout=10).topics["gov.projects.events.v1"].partitions[0]
+        )
+        assert len(partition.replicas) == 3
+        infrastructure.kill_kafka(partition.leader)
+        acknowledged = []
+        producer = Producer({"bootstrap.servers": infrastructure.kafka_bootstrap, "acks": "all", "log_level": 0})
+        producer.produce(
+            "gov.projects.events.v1", b"kept", partition=0, on_delivery=lambda error, _: acknowledged.append(error)
+        )
+        producer.flush(30)
+        assert acknowledged == [None]
+
+
+def test_a_preferred_port_is_taken_only_when_it_is_free() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", choose_port()))
+        other.listen()
+        taken = other.getsockname()[1]
+        assert not is_free(taken)
+        assert choose_port(taken) != taken
+    assert choose_port(taken) == taken
+    assert choose_port(taken, taken={taken}) != taken
+
+
+def test_ports_chosen_together_differ() -> None:
+    assert len(set(choose_ports(50))) == 50
