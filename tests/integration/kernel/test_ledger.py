@@ -79,6 +79,7 @@ async def test_the_stored_document_is_the_very_bytes_that_the_hash_is_of(ledger:
     jar = uuid4()
     await do(ledger, jar, OpenJar(3))
     row = await ledger.pool.fetchrow("SELECT * FROM events")
+    assert row is not None
     assert hash_of(row["document"]) == row["hash"]
     envelope = read_envelope(row["document"])
     assert (envelope.stream, envelope.version, envelope.type) == (row["stream"], row["version"], row["type"])
