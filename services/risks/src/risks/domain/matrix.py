@@ -99,7 +99,7 @@ def decide(command: Command, matrix: Matrix) -> tuple[Event, ...]:
 
 
 def _is_level(value: Decimal) -> bool:
-    return value.is_finite() and 0 < value <= 1 and len(str(value)) <= len("0.001")
+    return value.is_finite() and 0 < value <= 1 and int(value.as_tuple().exponent) >= -3
 
 
 def score(edition: MatrixPublished, probability: int, impacts: Sequence[Impact]) -> Decimal:

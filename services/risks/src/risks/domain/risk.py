@@ -158,7 +158,7 @@ class CurrencyDiffers(Refusal):
 
 
 class MoneyOutOfRange(Refusal):
-    """Money of a risk is from 0 to below 10^15, with at most three decimals; the kind says whether it is lost or won."""
+    """Money of a risk is from 0 to below 10^15, with at most three decimals; its kind says if it is lost or won."""
 
 
 class StrategyDoesNotFit(Refusal):
