@@ -52,7 +52,7 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{ISO8601} %p %m (%c)%n
 rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
-logger.server.name = kafka.server
+logger.server.name = kafka.server.KafkaRaftServer
 logger.server.level = info
 """
 
@@ -318,7 +318,7 @@ class KafkaBroker:
 
     def initialise(self) -> None:
         """Get the jars, write the settings, and format the data folder once. Raises KafkaError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._class_path = self.cache.class_path(read_lock())
         (self.folder / "log4j2.properties").write_text(LOG_SETTINGS, encoding="utf-8")
         properties = self.folder / "server.properties"

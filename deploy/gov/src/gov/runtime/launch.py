@@ -1,6 +1,7 @@
 """Becomes a command that dies with its parent: launch.py PARENT_PID SIGNAL USER COMMAND...
 
-It is run by its path in isolated mode, so it imports the standard library only. USER is a name or `-`.
+What the command creates is its own user's alone. This is run by its path in isolated mode, so it imports the
+standard library only. USER is a name or `-`.
 """
 
 import ctypes
@@ -14,6 +15,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Drop to USER, ask the kernel for SIGNAL when PARENT_PID dies, then exec COMMAND."""
     parent_pid, death_signal, user, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+    os.umask(0o077)
     if user != "-":
         account = pwd.getpwnam(user)
         os.setgroups([])
