@@ -1,0 +1,532 @@
+"""The thin edge to Kafka: producing with every acknowledgement awaited, reading assigned partitions, administration.
+
+Nothing here joins a consumer group, resets an offset or decodes a value.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
+from aiokafka.partitioner import murmur2
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
+from confluent_kafka import KafkaError as LibrdkafkaError
+from confluent_kafka import TopicPartition as CommittedPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+T = TypeVar("T")
+
+CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json")
+LARGEST_BATCH_BYTES: Final = 512 * 1024
+"""A batch of records stays below the broker's default `max.message.bytes`, also with one document of 256 KiB more."""
+LARGEST_FETCH_BYTES: Final = 1024 * 1024
+"""What one fetch of one partition may bring, so that twelve of them fit into a small container."""
+
+log = logging.getLogger(__name__)
+
+
+class KafkaUnavailable(Exception):
+    """Kafka is away, or did not answer in time: worth trying again later."""
+
+
+class SendFailed(KafkaUnavailable):
+    """Not every record of a batch was acknowledged; those that were not may still arrive."""
+
+
+class TopicMissing(Exception):
+    """There is no such topic: create it, for nothing here creates topics on the way."""
+
+
+class OffsetGone(Exception):
+    """The topic no longer, or not yet, has the offset that was to be read. Nothing is reset: records would be lost."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        super().__init__(
+            f"{topic}/{partition} has no offset {offset}: its log was cut or made anew. Compare the topic with the "
+            "ledger before anything is read from elsewhere"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAddress:
+    """Where Kafka is, and as whom to speak to it. `security_protocol` and `sasl_mechanism` are named as Kafka does."""
+
+    bootstrap_servers: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+    def for_aiokafka(self) -> dict[str, Any]:
+        """The address as aiokafka's keyword arguments."""
+        settings: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol.endswith("SSL"):
+            settings["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
+        if self.sasl_mechanism is not None:
+            settings["sasl_mechanism"] = self.sasl_mechanism
+            settings["sasl_plain_username"] = self.username
+            settings["sasl_plain_password"] = self.password
+        return settings
+
+    def for_librdkafka(self) -> dict[str, Any]:
+        """The address as librdkafka's configuration."""
+        settings = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.username,
+            "sasl.password": self.password,
+            "ssl.ca.location": self.ca_file,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+
+@lru_cache(maxsize=65_536)
+def _hash_of_key(stream: UUID) -> int:
+    hashed: int = murmur2(str(stream).encode())
+    return hashed & 0x7FFFFFFF
+
+
+def partition_of(stream: UUID, partitions: int) -> int:
+    """The partition that carries a stream, the same as Java's default partitioner finds for its id as text."""
+    return _hash_of_key(stream) % partitions
+
+
+class Outgoing(NamedTuple):
+    """A record to be sent: the stream it is of, the event's type, and the stored bytes."""
+
+    stream: UUID
+    type: str
+    body: bytes
+
+
+class EventProducer:
+    """An idempotent producer that waits for every replica's acknowledgement.
+
+    It connects when it is first used. After any failure it gives up its connection and its sequence numbers and begins
+    anew, for a producer that has lost count would go on refusing or, worse, reorder.
+    """
+
+    def __init__(self, address: KafkaAddress, *, delivery_timeout_s: float = 20.0) -> None:
+        self._address = address
+        self._delivery_timeout_s = delivery_timeout_s
+        self._producer: Any = None
+
+    async def send(self, topic: str, batch: Sequence[Outgoing]) -> dict[int, int]:
+        """Send records in their order per stream; the highest acknowledged offset of each partition.
+
+        Raises SendFailed if not every record was acknowledged in time; TopicMissing.
+        """
+        return await self._or_begin_anew(self._send_events(topic, batch))
+
+    async def put(self, topic: str, key: bytes, value: bytes) -> None:
+        """Set the value of a key of a compacted topic with one partition. Raises SendFailed, TopicMissing."""
+        await self._or_begin_anew(self._send_to_partition(topic, 0, [(key, value, [])]))
+
+    async def close(self) -> None:
+        """Disconnect. Nothing is under way, for sending waits for its acknowledgements."""
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Disconnect at once and send nothing more of what is under way."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        # An idempotent AIOKafkaProducer retries for ever, and its stop() waits for that; so what waits is failed first.
+        producer._message_accumulator.fail_all(KafkaConnectionError("given up"))  # noqa: SLF001
+        sender = producer._sender.sender_task  # noqa: SLF001
+        if sender is not None:
+            sender.cancel()
+        with contextlib.suppress(Exception):
+            await producer.client.close()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(producer.stop(), 5)
+
+    async def _or_begin_anew(self, sending: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await asyncio.wait_for(sending, self._delivery_timeout_s)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.abort()
+            raise SendFailed(f"Kafka did not acknowledge: {error!r}") from error
+        except BaseException:
+            await self.abort()
+            raise
+
+    async def _connected(self) -> Any:
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(
+                **self._address.for_aiokafka(),
+                enable_idempotence=True,
+                acks="all",
+                max_batch_size=LARGEST_BATCH_BYTES,
+                request_timeout_ms=10_000,
+            )
+            await self._producer.start()
+        return self._producer
+
+    async def _send_events(self, topic: str, batch: Sequence[Outgoing]) -> dict[int, int]:
+        producer = await self._connected()
+        known = await producer.partitions_for(topic)
+        if not known:
+            raise TopicMissing(f"{topic}: there is no such topic; create it first")
+        by_partition: dict[int, list[tuple[bytes, bytes, list[tuple[str, bytes]]]]] = {}
+        for stream, type_name, body in batch:
+            by_partition.setdefault(partition_of(stream, len(known)), []).append(
+                (str(stream).encode(), body, [CONTENT_TYPE, ("type", type_name.encode())])
+            )
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {
+                    partition: group.create_task(self._send_to_partition(topic, partition, records))
+                    for partition, records in by_partition.items()
+                }
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return {partition: task.result() for partition, task in tasks.items()}
+
+    async def _send_to_partition(
+        self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes, list[tuple[str, bytes]]]]
+    ) -> int:
+        producer = await self._connected()
+        highest = -1
+        at = 0
+        while at < len(records):
+            builder = producer.create_batch()
+            first = at
+            while at < len(records):
+                key, value, headers = records[at]
+                if builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                    break
+                at += 1
+            assert at > first, "a batch takes at least one record, however large"
+            # One batch of a partition at a time: behind one that fails, the next could still arrive.
+            acknowledgement = await (await producer.send_batch(builder, topic, partition=partition))
+            if acknowledgement.offset >= 0:
+                highest = acknowledgement.offset + (at - first) - 1
+        return highest
+
+
+class Record(Protocol):
+    """A record as it was read."""
+
+    @property
+    def offset(self) -> int:
+        """The record's place in its partition."""
+
+    @property
+    def key(self) -> bytes | None:
+        """The stream's id as text, in topics of events."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The bytes that were sent."""
+
+    @property
+    def timestamp(self) -> int:
+        """When it was sent, in milliseconds since 1970."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """What was sent beside the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records of one partition, read from offset `start`; the next fetch starts at `end`.
+
+    Offsets may have holes, so where a fetch began is told by `start` and not by its first record.
+    """
+
+    partition: int
+    start: int
+    end: int
+    records: Sequence[Record]
+
+
+class PartitionReader:
+    """Reads partitions of one topic from given offsets, without a group. For use by one task."""
+
+    def __init__(
+        self,
+        address: KafkaAddress,
+        topic: str,
+        *,
+        largest_fetch_bytes: int = LARGEST_FETCH_BYTES,
+        longest_wait_ms: int = 500,
+    ) -> None:
+        self.topic = topic
+        self._address = address
+        self._largest_fetch_bytes = largest_fetch_bytes
+        self._longest_wait_ms = longest_wait_ms
+        self._consumer: Any = None
+        self._assigned: frozenset[int] = frozenset()
+
+    async def start(self, *, timeout_s: float = 20.0) -> None:
+        """Connect. Raises KafkaUnavailable."""
+        consumer = AIOKafkaConsumer(
+            **self._address.for_aiokafka(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=self._largest_fetch_bytes,
+            fetch_max_wait_ms=self._longest_wait_ms,
+            request_timeout_ms=10_000,
+        )
+        try:
+            await asyncio.wait_for(consumer.start(), timeout_s)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await consumer.stop()
+            raise KafkaUnavailable(f"{self.topic}: Kafka is away: {error!r}") from error
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+        self._assigned = frozenset()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        consumer, self._consumer = self._consumer, None
+        self._assigned = frozenset()
+        if consumer is not None:
+            await consumer.stop()
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that are being read."""
+        return self._assigned
+
+    def assign(self, positions: Mapping[int, int]) -> None:
+        """Read these partitions, each from its offset, and no others."""
+        self._assigned = frozenset(positions)
+        if positions:
+            self._consumer.assign([TopicPartition(self.topic, partition) for partition in positions])
+        # In the same step of the event loop: an assigned partition without a position would be reset, or fail.
+        for partition, offset in positions.items():
+            self.seek(partition, offset)
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Read an assigned partition from another offset; what was fetched ahead is dropped."""
+        self._consumer.seek(TopicPartition(self.topic, partition), offset)
+
+    async def position(self, partition: int) -> int:
+        """The offset at which the next fetch of an assigned partition starts."""
+        position: int = await self._consumer.position(TopicPartition(self.topic, partition))
+        return position
+
+    async def fetch(self, *, timeout_s: float = 0.5, most_records: int | None = None) -> list[Fetched]:
+        """What has arrived, waiting for it up to `timeout_s`; `most_records` bounds all partitions together.
+
+        Raises OffsetGone, KafkaUnavailable. After an error the reader may be used again, or be sought.
+        """
+        if not self._assigned:
+            await asyncio.sleep(timeout_s)
+            return []
+        consumer = self._consumer
+        fetcher = consumer._fetcher.error_future  # noqa: SLF001
+        if fetcher.done():
+            # aiokafka would from now on wait quietly for records that nobody fetches.
+            raise KafkaUnavailable(f"{self.topic}: reading has ended; start anew")
+        starts = {partition: await self.position(partition) for partition in self._assigned}
+        try:
+            drained = await consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=most_records)
+        except OffsetOutOfRangeError as error:
+            ((partition, offset),) = error.args[0].items()
+            raise OffsetGone(self.topic, partition.partition, offset) from None
+        except (KafkaError, OSError) as error:
+            raise KafkaUnavailable(f"{self.topic}: reading failed: {error!r}") from error
+        return [
+            Fetched(each.partition, starts[each.partition], await self.position(each.partition), records)
+            for each, records in drained.items()
+        ]
+
+    async def partitions(self) -> int:
+        """How many partitions the topic has. Raises TopicMissing, KafkaUnavailable."""
+        # aiokafka knows a topic only once it was asked for, so the question has to go through its metadata.
+        with _as_unavailable(self.topic):
+            known = await asyncio.wait_for(self._consumer._client._wait_on_metadata(self.topic), 20)  # noqa: SLF001
+        if not known:
+            raise TopicMissing(f"{self.topic}: there is no such topic; create it first")
+        return len(known)
+
+    async def beginnings(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The first offset that each partition still has. Raises KafkaUnavailable."""
+        with _as_unavailable(self.topic):
+            found = await self._consumer.beginning_offsets([TopicPartition(self.topic, each) for each in partitions])
+        return {each.partition: offset for each, offset in found.items()}
+
+    async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The offset that each partition's next record will get. Raises KafkaUnavailable."""
+        with _as_unavailable(self.topic):
+            found = await self._consumer.end_offsets([TopicPartition(self.topic, each) for each in partitions])
+        return {each.partition: offset for each, offset in found.items()}
+
+
+@contextlib.contextmanager
+def _as_unavailable(topic: str) -> Iterator[None]:
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise KafkaUnavailable(f"{topic}: Kafka is away: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where each partition of a topic begins, and where its next record will go."""
+
+    beginnings: Mapping[int, int]
+    ends: Mapping[int, int]
+
+
+class TopicLog:
+    """A topic as a log that can be read from one offset to another."""
+
+    def __init__(self, address: KafkaAddress, *, longest_stall_s: float = 30.0) -> None:
+        self._address = address
+        self._longest_stall_s = longest_stall_s
+
+    async def extent(self, topic: str) -> Extent:
+        """Where the topic begins and ends now. Raises TopicMissing, KafkaUnavailable."""
+        async with self._reader(topic) as reader:
+            partitions = range(await reader.partitions())
+            return Extent(await reader.beginnings(partitions), await reader.ends(partitions))
+
+    async def read(
+        self, topic: str, start: Mapping[int, int], end: Mapping[int, int] | None = None
+    ) -> AsyncIterator[Fetched]:
+        """What lies in [start, end) of each partition, each in its order; without `end`, also what is yet to come.
+
+        Raises OffsetGone, and KafkaUnavailable where nothing more comes although the end is not reached.
+        """
+        wanted = {each: at for each, at in start.items() if end is None or at < end[each]}
+        if not wanted:
+            return
+        async with self._reader(topic) as reader:
+            reader.assign(wanted)
+            clock = asyncio.get_running_loop().time
+            moved_at, last = clock(), dict(wanted)
+            while True:
+                for fetched in await reader.fetch():
+                    inside = [each for each in fetched.records if end is None or each.offset < end[fetched.partition]]
+                    if inside:
+                        yield Fetched(fetched.partition, fetched.start, fetched.end, inside)
+                positions = {each: await reader.position(each) for each in wanted}
+                if end is None:
+                    continue
+                if all(positions[each] >= end[each] for each in wanted):
+                    return
+                if positions != last:
+                    moved_at, last = clock(), positions
+                elif clock() - moved_at > self._longest_stall_s:
+                    raise KafkaUnavailable(f"{topic}: nothing was read for {self._longest_stall_s:.0f} s")
+
+    @contextlib.asynccontextmanager
+    async def _reader(self, topic: str) -> AsyncIterator[PartitionReader]:
+        reader = PartitionReader(self._address, topic)
+        await reader.start()
+        try:
+            yield reader
+        finally:
+            await reader.close()
+
+
+@dataclass(frozen=True, slots=True)
+class TopicIdentity:
+    """Which topic it is: one that was deleted and made anew has the same name and another id."""
+
+    cluster_id: str
+    topic_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewEventTopic:
+    """A topic to be created: everything is kept, or of each key the newest value."""
+
+    name: str
+    partitions: int = 12
+    compacted: bool = False
+
+
+class TopicAdmin:
+    """What only an administrator's client knows or may do."""
+
+    def __init__(self, address: KafkaAddress, *, timeout_s: float = 10.0) -> None:
+        self._timeout_s = timeout_s
+        self._address = address
+        self._client: AdminClient | None = None
+
+    async def identity(self, topic: str) -> TopicIdentity:
+        """The identity of a topic. Raises TopicMissing, KafkaUnavailable."""
+        client = self._admin()
+        cluster = await self._answer(topic, client.describe_cluster(request_timeout=self._timeout_s))
+        described = client.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)
+        description = await self._answer(topic, described[topic])
+        return TopicIdentity(cluster.cluster_id, str(description.topic_id))
+
+    async def create(self, topics: Sequence[NewEventTopic], *, replication: int = 1) -> tuple[str, ...]:
+        """Create the topics that are missing, and leave the others as they are; the names of those created.
+
+        Raises KafkaUnavailable.
+        """
+        wanted = [
+            NewTopic(
+                topic.name,
+                topic.partitions,
+                replication,
+                config={
+                    "cleanup.policy": "compact" if topic.compacted else "delete",
+                    "retention.ms": "-1",
+                    "min.insync.replicas": str(max(1, replication - 1)),
+                },
+            )
+            for topic in topics
+        ]
+        created = []
+        for name, future in self._admin().create_topics(wanted, operation_timeout=self._timeout_s).items():
+            with contextlib.suppress(_TopicExists):
+                await self._answer(name, future)
+                created.append(name)
+        return tuple(created)
+
+    async def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Show tools how far a consumer has come; nobody reads its offsets from there. Raises KafkaUnavailable."""
+        partitions = [CommittedPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        request = [ConsumerGroupTopicPartitions(group, partitions)]
+        futures = self._admin().alter_consumer_group_offsets(request, request_timeout=self._timeout_s)
+        await self._answer(topic, futures[group])
+
+    def _admin(self) -> AdminClient:
+        if self._client is None:
+            self._client = AdminClient(self._address.for_librdkafka(), logger=log)
+        return self._client
+
+    async def _answer(self, topic: str, future: "Future[Any]") -> Any:
+        try:
+            return await asyncio.to_thread(future.result, self._timeout_s + 1)
+        except KafkaException as error:
+            reason = error.args[0]
+            if reason.code() == LibrdkafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicMissing(f"{topic}: there is no such topic; create it first") from None
+            if reason.code() == LibrdkafkaError.TOPIC_ALREADY_EXISTS:
+                raise _TopicExists from None
+            raise KafkaUnavailable(f"{topic}: Kafka's administration failed: {reason.str()}") from error
+        except TimeoutError as error:
+            raise KafkaUnavailable(f"{topic}: Kafka's administration did not answer") from error
+
+
+class _TopicExists(Exception):
+    """The topic that was to be created is there."""
