@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from gov.runtime.kafka import KafkaBroker
-from gov.runtime.ports import choose_port, choose_ports, is_free
+from gov.runtime.ports import Ports, is_free
 from gov.runtime.postgres import PostgresError, PostgresServer
 from gov.runtime.system import ensure_topics
 from gov.runtime.testing import PackagedInfrastructure
@@ -155,7 +155,8 @@ def test_what_kafka_has_acknowledged_survives_a_kill_on_the_same_address(infrast
 
 
 def test_a_clean_stop_and_start_keeps_folder_and_identity(tmp_path: Path) -> None:
-    port, controller_port = choose_ports(2)
+    ports = Ports()
+    port, controller_port = ports.choose(), ports.choose()
     broker = KafkaBroker(tmp_path / "kafka", port, controller_port)
     broker.initialise()
     formatted = (broker.data / "meta.properties").read_text()
@@ -164,11 +165,12 @@ def test_a_clean_stop_and_start_keeps_folder_and_identity(tmp_path: Path) -> Non
     assert broker.pid is None
     KafkaBroker(tmp_path / "kafka", port, controller_port).initialise()
     assert (broker.data / "meta.properties").read_text() == formatted
+    ports.close()
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", choose_port()))
+    with Ports() as ports, socket.socket() as other:
+        other.bind(("127.0.0.1", ports.choose()))
         other.listen()
         server = PostgresServer(tmp_path / "postgres", other.getsockname()[1], "password")
         try:
@@ -198,16 +200,21 @@ def test_three_brokers_replicate_and_survive_the_loss_of_one() -> None:
         assert acknowledged == [None]
 
 
-def test_a_preferred_port_is_taken_only_when_it_is_free() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", choose_port()))
-        other.listen()
-        taken = other.getsockname()[1]
-        assert not is_free(taken)
-        assert choose_port(taken) != taken
-    assert choose_port(taken) == taken
-    assert choose_port(taken, taken={taken}) != taken
+def test_the_first_preferred_port_that_is_free_is_taken() -> None:
+    with Ports() as ports, Ports() as others, socket.socket() as listener:
+        used, free = ports.choose(), ports.choose()
+        listener.bind(("127.0.0.1", used))
+        listener.listen()
+        ports.close()
+        assert not is_free(used)
+        assert others.choose(used, free) == free
 
 
-def test_ports_chosen_together_differ() -> None:
-    assert len(set(choose_ports(50))) == 50
+def test_a_port_that_another_system_has_chosen_is_not_chosen_until_that_system_has_gone() -> None:
+    with Ports() as ports, Ports() as others:
+        chosen = ports.choose()
+        assert is_free(chosen)
+        assert others.choose(chosen) != chosen
+        assert ports.choose(chosen) != chosen
+        ports.close()
+        assert others.choose(chosen) == chosen

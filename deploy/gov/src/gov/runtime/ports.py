@@ -1,8 +1,14 @@
 """Ports on the loopback address."""
 
+import contextlib
+import fcntl
+import itertools
+import os
 import random
 import socket
-from collections.abc import Collection
+import tempfile
+from pathlib import Path
+from typing import Self
 
 LOOPBACK = "127.0.0.1"
 
@@ -23,26 +29,43 @@ def is_free(port: int) -> bool:
         return True
 
 
-def choose_port(preferred: int | None = None, taken: Collection[int] = ()) -> int:
-    """Return the preferred port, or a random free one where it is in use or already taken.
+class Ports:
+    """Chooses ports and keeps this user's other systems from choosing the same ones, until it is closed.
 
-    Raises OSError if no port is free.
+    Between the choice and the moment when a server listens, seconds may pass in which the port still looks free.
     """
-    if preferred is not None and preferred not in taken and is_free(preferred):
-        return preferred
-    for _ in range(1000):
-        port = random.choice(FREE_PORTS)
-        if port not in taken and is_free(port):
-            return port
-    raise OSError(
-        f"None of a thousand ports tried between {FREE_PORTS.start} and {FREE_PORTS.stop} is free on {LOOPBACK}; "
-        "stop what listens there."
-    )
 
+    def __init__(self) -> None:
+        self._reserved = contextlib.ExitStack()
+        self._folder = Path(tempfile.gettempdir()) / f"gatehouse-ports-{os.getuid()}"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
 
-def choose_ports(count: int) -> tuple[int, ...]:
-    """Return so many different free ports."""
-    ports: list[int] = []
-    for _ in range(count):
-        ports.append(choose_port(taken=ports))
-    return tuple(ports)
+    def choose(self, *preferred: int) -> int:
+        """Return the first preferred port that is free, else a random free one. Raises OSError if none is."""
+        for port in itertools.chain(preferred, (random.choice(FREE_PORTS) for _ in range(1000))):
+            if is_free(port) and self._reserve(port):
+                return port
+        raise OSError(
+            f"None of a thousand ports tried between {FREE_PORTS.start} and {FREE_PORTS.stop} is free on {LOOPBACK}; "
+            "stop what listens there."
+        )
+
+    def close(self) -> None:
+        """Let others choose the ports again."""
+        self._reserved.close()
+
+    def _reserve(self, port: int) -> bool:
+        file = (self._folder / str(port)).open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._reserved.callback(file.close)
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -246,8 +246,7 @@ class Supervisor:
             became_ready = await self._wait_until_ready(
                 run, run.child.ready_timeout_s if run.up.is_set() else remaining_s
             )
-            if became_ready:
-                await self._came_up(run, ChildState.READY)
+            if became_ready and await self._came_up(run, ChildState.READY):
                 ready_at = time.monotonic()
                 await run.process.wait()
                 if time.monotonic() - ready_at >= self._healthy_after_s:
@@ -325,15 +324,26 @@ class Supervisor:
         finally:
             ended.cancel()
 
-    async def _came_up(self, run: _Run, state: ChildState) -> None:
+    async def _came_up(self, run: _Run, state: ChildState) -> bool:
+        """Prepare the child if that is still to be done; false if it has ended meanwhile."""
         if run.child.prepare is not None and not run.prepared:
             try:
                 await run.child.prepare()
             except Exception as error:
+                if state is ChildState.READY and self._has_ended(run):
+                    self._say(run, f"could not be prepared: {error}")
+                    return False
                 raise self._failed(run, f"could not be prepared: {error}") from error
             run.prepared = True
+        if state is ChildState.READY and self._has_ended(run):
+            return False
         self._move(run, state)
         run.up.set()
+        return True
+
+    @staticmethod
+    def _has_ended(run: _Run) -> bool:
+        return run.process is None or run.process.returncode is not None
 
     async def _stop_all(self) -> None:
         """Stop a child once everything that depends on it has stopped."""

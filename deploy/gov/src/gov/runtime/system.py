@@ -19,7 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from gov.runtime import kafka, postgres, process
 from gov.runtime.kafka import JarCache, KafkaBroker, read_lock
-from gov.runtime.ports import LOOPBACK, choose_port, is_free
+from gov.runtime.ports import LOOPBACK, Ports
 from gov.runtime.postgres import PostgresServer
 from gov.runtime.process import Identity
 from gov.runtime.state import AlreadyRunning, State
@@ -161,9 +161,9 @@ class LocalSystem:
         return self._service_environment(service, ports)
 
     def _run(self, output: TextIO | None, on_ready: Callable[[SystemStatus], None]) -> None:
-        with self.state.lock():
+        with self.state.lock(), Ports() as chooser:
             self._end_leftovers()
-            ports = self._choose_ports()
+            ports = self._choose_ports(chooser)
             identity = process.identity_of(os.getpid())
             assert identity is not None
             self.state.write_runtime(
@@ -243,7 +243,7 @@ class LocalSystem:
             if identity is not None:
                 process.end(identity, signal.Signals(child["stop_signal"]), LEFTOVER_GRACE_S)
 
-    def _choose_ports(self) -> dict[str, int]:
+    def _choose_ports(self, chooser: Ports) -> dict[str, int]:
         preferred = {
             "postgres": POSTGRES_PORT,
             "kafka": KAFKA_PORT,
@@ -252,11 +252,7 @@ class LocalSystem:
             **{service.name: service.port for service in self.services},
         }
         last: dict[str, int] = (self.state.read_runtime() or {}).get("ports", {})
-        chosen: dict[str, int] = {}
-        for name, port in preferred.items():
-            taken = chosen.values()
-            chosen[name] = choose_port(port if port not in taken and is_free(port) else last.get(name), tuple(taken))
-        return chosen
+        return {name: chooser.choose(port, *([last[name]] if name in last else [])) for name, port in preferred.items()}
 
     def _addresses(self, ports: Mapping[str, int]) -> dict[str, str]:
         web = {name: f"http://{LOOPBACK}:{ports[name]}" for name in ("issuer", *(s.name for s in self.services))}

@@ -9,7 +9,7 @@ from typing import Self
 
 from gov.runtime import process
 from gov.runtime.kafka import KafkaBroker, kafka_cluster
-from gov.runtime.ports import choose_ports
+from gov.runtime.ports import Ports
 from gov.runtime.postgres import PostgresServer
 
 SUPERUSER_PASSWORD = "for-tests-only"  # noqa: S105  (the server listens on the loopback address for a test session)
@@ -29,7 +29,8 @@ class PackagedInfrastructure:
         self.folder = Path(tempfile.mkdtemp(prefix="gatehouse-test-"))
         if process.running_as_root():
             self.folder.chmod(0o711)
-        postgres_port, *kafka_ports = choose_ports(1 + 2 * brokers)
+        self._ports = Ports()
+        postgres_port, *kafka_ports = (self._ports.choose() for _ in range(1 + 2 * brokers))
         self.postgres = PostgresServer(self.folder / "postgres", postgres_port, SUPERUSER_PASSWORD)
         self.kafka = kafka_cluster(
             self.folder / "kafka",
@@ -55,6 +56,7 @@ class PackagedInfrastructure:
             broker.kill()
         self.postgres.kill()
         self.postgres.forget()
+        self._ports.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def postgres_url(self, database: str = "postgres") -> str:
