@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from gov.runtime.kafka import KafkaBroker
-from gov.runtime.ports import Ports, is_free
+from gov.runtime.ports import Ports, choose_ports, is_free
 from gov.runtime.postgres import PostgresError, PostgresServer
 from gov.runtime.system import ensure_topics
 from gov.runtime.testing import PackagedInfrastructure
@@ -155,8 +155,7 @@ def test_what_kafka_has_acknowledged_survives_a_kill_on_the_same_address(infrast
 
 
 def test_a_clean_stop_and_start_keeps_folder_and_identity(tmp_path: Path) -> None:
-    ports = Ports()
-    port, controller_port = ports.choose(), ports.choose()
+    port, controller_port = choose_ports(2)
     broker = KafkaBroker(tmp_path / "kafka", port, controller_port)
     broker.initialise()
     formatted = (broker.data / "meta.properties").read_text()
@@ -165,12 +164,11 @@ def test_a_clean_stop_and_start_keeps_folder_and_identity(tmp_path: Path) -> Non
     assert broker.pid is None
     KafkaBroker(tmp_path / "kafka", port, controller_port).initialise()
     assert (broker.data / "meta.properties").read_text() == formatted
-    ports.close()
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with Ports() as ports, socket.socket() as other:
-        other.bind(("127.0.0.1", ports.choose()))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", choose_ports(1)[0]))
         other.listen()
         server = PostgresServer(tmp_path / "postgres", other.getsockname()[1], "password")
         try:
@@ -218,3 +216,7 @@ def test_a_port_that_another_system_has_chosen_is_not_chosen_until_that_system_h
         assert ports.choose(chosen) != chosen
         ports.close()
         assert others.choose(chosen) == chosen
+
+
+def test_ports_chosen_together_differ() -> None:
+    assert len(set(choose_ports(50))) == 50

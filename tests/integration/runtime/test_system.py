@@ -16,7 +16,7 @@ import psutil
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from gov.runtime.ports import Ports
+from gov.runtime.ports import choose_ports
 from gov.runtime.state import AlreadyRunning, State
 from gov.runtime.supervisor import ChildState, StartFailed
 from gov.runtime.system import LocalSystem, Service, SystemState
@@ -80,8 +80,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalSys
     (modules / "sample_service" / "__main__.py").write_text(SERVICE)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(modules), os.environ.get("PYTHONPATH")))))
     monkeypatch.setenv("GOV_STRAY", "set in the caller's shell")
-    with Ports() as ports:
-        port = ports.choose()
+    (port,) = choose_ports(1)
     local = LocalSystem(State(tmp_path / "state"), [Service("sample_service", port)], issuer_module="sample_issuer")
     try:
         yield local

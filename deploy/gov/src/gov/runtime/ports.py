@@ -69,3 +69,9 @@ class Ports:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def choose_ports(count: int) -> tuple[int, ...]:
+    """Return so many different free ports, without keeping others from choosing them later."""
+    with Ports() as ports:
+        return tuple(ports.choose() for _ in range(count))
