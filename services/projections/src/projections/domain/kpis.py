@@ -1,0 +1,330 @@
+"""The KPIs: their definitions, and the formulas that compute them from facts.
+
+Undefined is undefined, with the reason, and never 0. Values are exact; `shown` rounds, where a person reads them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from decimal import ROUND_HALF_UP, Context, Decimal
+from enum import Enum
+from itertools import groupby
+from typing import Final, TypeAlias, TypeVar
+
+from govkernel.domain import Code, Currency, Money, Name, ProjectId, Text, ValueRefused
+
+T = TypeVar("T")
+
+EXACT: Final = Context(prec=80)
+"""Wide enough for sums and interpolations of any amounts that events carry."""
+
+MEDIAN: Final = Decimal("0.5")
+P80: Final = Decimal("0.8")
+
+
+class Direction(Enum):
+    """Which way is better; none where a figure only describes."""
+
+    LOWER_IS_BETTER = "lower_is_better"
+    HIGHER_IS_BETTER = "higher_is_better"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Beyond `bound`, in the direction that is worse, the figure is at this level; `source` says who set it."""
+
+    level: Name
+    bound: Decimal
+    source: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """A named, versioned definition; another formula is another version. No thresholds: nobody has set any."""
+
+    name: Code
+    version: int
+    title: Name
+    unit: Code
+    formula: Text
+    direction: Direction
+    thresholds: tuple[Threshold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """A figure that has a value."""
+
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Undefined:
+    """A figure that has no value, and why."""
+
+    because: Text
+
+
+Figure: TypeAlias = Defined | Undefined
+
+
+GATE_DURATION_MEDIAN: Final = Kpi(
+    "gate_duration_median",
+    1,
+    "Time between two gates, median",
+    "days",
+    "median of (day the later gate was decided - day the earlier gate was decided), in calendar days of the "
+    "portfolio's time zone, over projects with both dates; percentiles interpolate linearly (type 7)",
+    Direction.LOWER_IS_BETTER,
+)
+GATE_DURATION_P80: Final = Kpi(
+    "gate_duration_p80",
+    1,
+    "Time between two gates, 80th percentile",
+    "days",
+    "80th percentile of (day the later gate was decided - day the earlier gate was decided), in calendar days of the "
+    "portfolio's time zone, over projects with both dates; percentiles interpolate linearly (type 7)",
+    Direction.LOWER_IS_BETTER,
+)
+APPROVAL_TIME_MEDIAN: Final = Kpi(
+    "approval_time_median",
+    1,
+    "Approval time by body, median",
+    "days",
+    "median of (day concluded - day submitted) of reviews, in calendar days of the portfolio's time zone; percentiles "
+    "interpolate linearly (type 7)",
+    Direction.LOWER_IS_BETTER,
+)
+APPROVAL_TIME_P80: Final = Kpi(
+    "approval_time_p80",
+    1,
+    "Approval time by body, 80th percentile",
+    "days",
+    "80th percentile of (day concluded - day submitted) of reviews, in calendar days of the portfolio's time zone; "
+    "percentiles interpolate linearly (type 7)",
+    Direction.LOWER_IS_BETTER,
+)
+CONDITIONS_OPEN: Final = Kpi(
+    "conditions_open",
+    1,
+    "Open conditions",
+    "conditions",
+    "number of conditions of Conditional Gos that were set on or before the day and not closed by then",
+    Direction.LOWER_IS_BETTER,
+)
+CONDITIONS_OVERDUE: Final = Kpi(
+    "conditions_overdue",
+    1,
+    "Overdue conditions",
+    "conditions",
+    "number of open conditions whose due date lies before the day",
+    Direction.LOWER_IS_BETTER,
+)
+PROJECTS_KNOWN: Final = Kpi(
+    "projects_known",
+    1,
+    "Projects known",
+    "projects",
+    "number of projects, in all and by the phase last seen; without a phase they are counted as such",
+    Direction.NONE,
+)
+BUDGET_FORECAST: Final = Kpi(
+    "budget_forecast",
+    1,
+    "Budget forecast",
+    "money",
+    "sum of the newest budget forecasts of the projects that have one, per currency; the others are counted beside it",
+    Direction.NONE,
+)
+
+KPIS: Final = (
+    GATE_DURATION_MEDIAN,
+    GATE_DURATION_P80,
+    APPROVAL_TIME_MEDIAN,
+    APPROVAL_TIME_P80,
+    CONDITIONS_OPEN,
+    CONDITIONS_OVERDUE,
+    PROJECTS_KNOWN,
+    BUDGET_FORECAST,
+)
+
+
+def local_day(moment: datetime, zone: tzinfo) -> date:
+    """The calendar day of a moment in a time zone. Raises ValueRefused for a moment without time zone."""
+    if moment.tzinfo is None:
+        raise ValueRefused("moment", moment, "give a moment with time zone")
+    return moment.astimezone(zone).date()
+
+
+def percentile(values: Iterable[Decimal], share: Decimal) -> Decimal:
+    """The value below which that share (0 to 1) of the values lies, interpolated linearly (type 7).
+
+    Raises ValueError where there are no values, or for a share outside 0 to 1.
+    """
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("values: none; a percentile needs at least one")
+    if not 0 <= share <= 1:
+        raise ValueError(f"share: {share} is outside 0 to 1; give 0.5 for the median")
+    position = (len(ordered) - 1) * share
+    below = int(position)
+    if below == len(ordered) - 1:
+        return ordered[below]
+    step = EXACT.subtract(ordered[below + 1], ordered[below])
+    return EXACT.fma(step, position - below, ordered[below])
+
+
+def shown(value: Decimal, decimals: int) -> Decimal:
+    """The value as a person reads it: rounded half up."""
+    return value.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, EXACT)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From a start to an end, as local days; None where the day isn't known. `group` None is without that attribute."""
+
+    project: ProjectId
+    group: Name | None
+    start: date | None
+    end: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long the intervals of a group took, in calendar days.
+
+    `count` are those with both days, `left_out` those without. `negative` ended before they started: they are in the
+    figures, for leaving out what looks wrong would flatter, and are named so that someone can look.
+    """
+
+    group: Name | None
+    count: int
+    median: Figure
+    p80: Figure
+    left_out: int
+    negative: tuple[ProjectId, ...]
+
+
+def durations(group: Name | None, intervals: Iterable[Interval]) -> Durations:
+    """The durations of these intervals together, whatever their own groups."""
+    days: list[Decimal] = []
+    negative: list[ProjectId] = []
+    left_out = 0
+    for interval in intervals:
+        if interval.start is None or interval.end is None:
+            left_out += 1
+            continue
+        took = (interval.end - interval.start).days
+        days.append(Decimal(took))
+        if took < 0:
+            negative.append(interval.project)
+    if not days:
+        nothing = Undefined(f"none of {left_out} has both dates")
+        return Durations(group, 0, nothing, nothing, left_out, ())
+    median, p80 = Defined(percentile(days, MEDIAN)), Defined(percentile(days, P80))
+    return Durations(group, len(days), median, p80, left_out, tuple(negative))
+
+
+def durations_by_group(intervals: Iterable[Interval]) -> tuple[Durations, ...]:
+    """The durations of each group, in order of name, those without a group last."""
+    return tuple(durations(group, members) for group, members in _grouped(intervals, lambda each: each.group))
+
+
+def approval_interval(
+    project: ProjectId, body: Name | None, submitted: datetime, concluded: datetime | None, zone: tzinfo
+) -> Interval:
+    """The time that a body took for a review; None where it hasn't concluded."""
+    end = None if concluded is None else local_day(concluded, zone)
+    return Interval(project, body, local_day(submitted, zone), end)
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFact:
+    """A condition of a Conditional Go; the days are local."""
+
+    set_on: date
+    due: date
+    closed_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionCounts:
+    """How many conditions were open on a day, and how many of these overdue."""
+
+    open: int
+    overdue: int
+
+
+def count_conditions(conditions: Iterable[ConditionFact], on: date) -> ConditionCounts:
+    """The conditions as they stood at the end of a day; one that is due on that very day isn't overdue."""
+    still_open = [each for each in conditions if each.set_on <= on and (each.closed_on is None or each.closed_on > on)]
+    return ConditionCounts(len(still_open), sum(each.due < on for each in still_open))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFact:
+    """What is known of a project: the phase last seen and the newest budget forecast, None where nothing said so."""
+
+    phase: Name | None
+    budget_forecast: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseCount:
+    """How many projects were last seen in a phase; None is no phase."""
+
+    phase: Name | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSum:
+    """The sum of the budget forecasts in one currency, and of how many projects."""
+
+    currency: Currency
+    amount: Decimal
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioFigures:
+    """A portfolio at a glance; `without_forecast` projects are in no sum."""
+
+    count: int
+    by_phase: tuple[PhaseCount, ...]
+    budget_forecasts: tuple[BudgetSum, ...]
+    without_forecast: int
+
+    def budget_forecast(self, currency: Currency) -> Figure:
+        """The sum in one currency, undefined where no project has a forecast in it."""
+        for each in self.budget_forecasts:
+            if each.currency == currency:
+                return Defined(each.amount)
+        return Undefined(f"none of {self.count} projects has a budget forecast in {currency}")
+
+
+def portfolio_figures(projects: Iterable[ProjectFact]) -> PortfolioFigures:
+    """The figures of these projects: phases in order of name with None last, sums in order of currency."""
+    known = tuple(projects)
+    forecasts = [each.budget_forecast for each in known if each.budget_forecast is not None]
+    sums: dict[Currency, Decimal] = {}
+    for forecast in forecasts:
+        sums[forecast.currency] = EXACT.add(sums.get(forecast.currency, Decimal(0)), forecast.amount)
+    counts = Counter(forecast.currency for forecast in forecasts)
+    return PortfolioFigures(
+        len(known),
+        tuple(PhaseCount(phase, len(members)) for phase, members in _grouped(known, lambda each: each.phase)),
+        tuple(BudgetSum(currency, sums[currency], counts[currency]) for currency in sorted(sums)),
+        len(known) - len(forecasts),
+    )
+
+
+def _grouped(items: Iterable[T], name_of: Callable[[T], Name | None]) -> Sequence[tuple[Name | None, tuple[T, ...]]]:
+    def order(item: T) -> tuple[bool, str]:
+        name = name_of(item)
+        return name is None, name or ""
+
+    groups = groupby(sorted(items, key=order), key=name_of)
+    return [(name, tuple(members)) for name, members in groups]
