@@ -1,0 +1,423 @@
+"""A service's API: its commands and queries, declared once, described to OpenAPI with every problem they can answer."""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from uuid import UUID
+
+import structlog
+from fastapi import Body as BodyParameter
+from fastapi import FastAPI, Header, Path, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import AwareDatetime, BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from govkernel.domain import NotKnownYet, Refusal
+from govkernel.http.bodies import Body, NoBody
+from govkernel.http.commands import CommandAnswer, CommandRoute, CommandShape, Intend
+from govkernel.http.middleware import Around
+from govkernel.http.problems import (
+    BODY_INVALID,
+    EXPECTED,
+    FORBIDDEN,
+    HEADER_INVALID,
+    IF_MATCH_MISSING,
+    JSON_INVALID,
+    KEY_REUSED,
+    MEDIA,
+    MEDIA_TYPE,
+    NOT_CAUGHT_UP,
+    NOT_FOUND,
+    PREFIX,
+    STALE,
+    TOKEN_MISSING,
+    TOO_LARGE,
+    UNAVAILABLE_HERE,
+    UNEXPECTED,
+    InputError,
+    Problem,
+    ProblemType,
+    invalid,
+    response_for,
+    shortened,
+)
+from govkernel.http.queries import DEFAULT_PAGE, HISTORY, LARGEST_PAGE, PAGING, Ask, Window, read_cursor
+from govkernel.http.runtime import Runtime
+from govkernel.http.versions import minimum_versions
+
+QueryFunction = TypeVar("QueryFunction", bound=Callable[..., Awaitable[Any]])
+IntendFunction = TypeVar("IntendFunction", bound=Intend)
+
+DEFAULT_REFUSAL_STATUS: Final = 409
+ANY_CALL: Final = (TOKEN_MISSING, FORBIDDEN, HEADER_INVALID, NOT_CAUGHT_UP, UNAVAILABLE_HERE, UNEXPECTED)
+ANY_COMMAND: Final = (JSON_INVALID, TOO_LARGE, MEDIA, BODY_INVALID, KEY_REUSED, NOT_FOUND)
+KEY_TEXT: Final = "1 to 200 printable ASCII characters; the same key and request get the same answer"
+SEEN_TEXT: Final = "a Gov-Version that has to be visible first, several separated by commas"
+
+
+class ServiceApi:
+    """What a service offers over HTTP.
+
+    `refusals` gives the domain's refusals their status; one that is not named gets 409, as does NotKnownYet.
+    """
+
+    def __init__(self, service: str, *, title: str, refusals: Mapping[type[Refusal], int] | None = None) -> None:
+        self.service = service
+        self.title = title
+        self.refusals: dict[type[Refusal], int] = {NotKnownYet: DEFAULT_REFUSAL_STATUS, **(refusals or {})}
+        self.routes: list[APIRoute] = []
+        self.operations: set[str] = set()
+        self.actions: set[str] = set()
+
+    def refusal_status(self, refusal: Refusal) -> int:
+        """The HTTP status of a refusal."""
+        return self.status_of(type(refusal))
+
+    def status_of(self, refusal: type[Refusal]) -> int:
+        """The HTTP status of a kind of refusal."""
+        return self.refusals.get(refusal, DEFAULT_REFUSAL_STATUS)
+
+    def command(
+        self,
+        path: str,
+        *,
+        operation: str,
+        action: str,
+        body: type[Body] = NoBody,
+        if_match: bool = False,
+        refusals: Iterable[type[Refusal]] = (),
+        summary: str | None = None,
+        texts: tuple[str, ...] = (),
+    ) -> Callable[[IntendFunction], IntendFunction]:
+        """Declare a command: POST to `path`, answered by the ledger.
+
+        The function makes the intent; it may load, and is asked again after a lost race. `action` is what the caller
+        must be allowed to do at the intent's node. `refusals` are listed in the documentation; `texts` names the parts
+        of the path that are no ids.
+        """
+        self._check_new(operation)
+        self.actions.add(action)
+        names = tuple(re.findall(r"{(\w+)}", path))
+        kinds = [(self.status_of(refusal), refusal) for refusal in (*refusals, NotKnownYet)]
+        problems = [*ANY_CALL, *ANY_COMMAND, STALE, *([IF_MATCH_MISSING] if if_match else [])]
+
+        def declare(intend: IntendFunction) -> IntendFunction:
+            async def endpoint() -> None:
+                """Stands for the command where FastAPI describes it."""
+
+            parameters = [_parameter(name, Annotated[str if name in texts else UUID, Path()]) for name in names]
+            if body is not NoBody:
+                parameters.append(_parameter("body", Annotated[body, BodyParameter()]))
+            parameters += [
+                _parameter(
+                    "idempotency_key",
+                    Annotated[str | None, Header(description=KEY_TEXT, min_length=1, max_length=200)],
+                    None,
+                ),
+                _parameter(
+                    "if_match",
+                    Annotated[str, Header(description="the ETag of the state that the caller has seen")]
+                    if if_match
+                    else Annotated[str | None, Header(description="decide only if the stream is still there")],
+                    inspect.Parameter.empty if if_match else None,
+                ),
+                _parameter("gov_min_version", Annotated[str | None, Header(description=SEEN_TEXT)], None),
+                _parameter(
+                    "gov_time",
+                    Annotated[str | None, Header(description="imports only: when the organisation knew the fact")],
+                    None,
+                ),
+                _parameter(
+                    "gov_demo_time", Annotated[str | None, Header(description="demo only: the demo clock")], None
+                ),
+            ]
+            described: Any = endpoint
+            described.__name__ = operation
+            described.__doc__ = inspect.getdoc(intend)
+            described.__signature__ = inspect.Signature(parameters)
+            described.command_shape = CommandShape(
+                body, intend, action, if_match, tuple(name for name in names if name not in texts)
+            )
+            route = CommandRoute(
+                path,
+                endpoint,
+                methods=["POST"],
+                name=operation,
+                operation_id=operation,
+                summary=summary or _summary(intend, operation),
+                description=inspect.getdoc(intend) or operation,
+                response_model=CommandAnswer,
+                response_description="Done, or done before; `events` is empty where there was nothing to add.",
+                responses={
+                    201: {"model": CommandAnswer, "description": "The first events of a new stream."},
+                    **_problem_responses(problems, kinds),
+                },
+                openapi_extra={"security": [{"bearer": []}], "x-gatehouse-action": action},
+            )
+            self.routes.append(route)
+            return intend
+
+        return declare
+
+    def query(
+        self,
+        path: str,
+        *,
+        operation: str,
+        response: Any,
+        history: bool = False,
+        paged: bool = False,
+        method: str = "GET",
+        status: int = 200,
+        found: bool = True,
+        summary: str | None = None,
+    ) -> Callable[[QueryFunction], QueryFunction]:
+        """Declare a query: the function gets an Ask, and its other parameters from the address.
+
+        `history` gives it `as_of` and `recorded_by`; `paged` gives it `limit` and `cursor`; `found` says that it may
+        answer 404. A function that decides nothing about its caller is a fault, answered 500.
+        """
+        self._check_new(operation)
+        problems = [*ANY_CALL, BODY_INVALID, *([NOT_FOUND] if found or "{" in path else [])]
+
+        def declare(function: QueryFunction) -> QueryFunction:
+            hints = get_type_hints(function, include_extras=True)
+            own = [
+                parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+                for parameter in list(inspect.signature(function).parameters.values())[1:]
+            ]
+            offered = (
+                {parameter.name for parameter in own} | (HISTORY if history else set()) | (PAGING if paged else set())
+            )
+
+            async def endpoint(request: Request, **parameters: Any) -> Response:
+                correlation = str(request.state.correlation)
+                try:
+                    return await answer_query(
+                        request, request.app.state.runtime, partial(_called, function), parameters, offered, status
+                    )
+                except EXPECTED as error:
+                    answered = response_for(error, correlation)
+                    if answered is None:
+                        raise
+                    return answered
+
+            described: Any = endpoint
+            described.__name__ = operation
+            described.__doc__ = inspect.getdoc(function)
+            described.__signature__ = inspect.Signature(
+                [
+                    inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request),
+                    *own,
+                    *_query_parameters(history=history, paged=paged),
+                ]
+            )
+            route = APIRoute(
+                path,
+                endpoint,
+                methods=[method],
+                name=operation,
+                operation_id=operation,
+                summary=summary or _summary(function, operation),
+                description=inspect.getdoc(function) or operation,
+                status_code=status,
+                response_model=response,
+                responses=_problem_responses(problems, []),
+                openapi_extra={"security": [{"bearer": []}]},
+            )
+            self.routes.append(route)
+            return function
+
+        return declare
+
+    def include(self, other: "ServiceApi") -> None:
+        """Offer what another API declares, too."""
+        for operation in other.operations:
+            self._check_new(operation)
+        self.routes.extend(other.routes)
+        self.actions |= other.actions
+        self.refusals = {**other.refusals, **self.refusals}
+
+    def _check_new(self, operation: str) -> None:
+        if operation in self.operations:
+            raise ValueError(f"{operation}: two operations of {self.service} have this id")
+        self.operations.add(operation)
+
+    def application(self, runtime: Runtime | None = None) -> FastAPI:
+        """The ASGI application; without a runtime it can only describe itself."""
+        app = FastAPI(
+            title=self.title,
+            version="1",
+            docs_url=None,
+            redoc_url=None,
+            openapi_url="/openapi.json",
+            redirect_slashes=False,
+            exception_handlers={HTTPException: _framework_problem, RequestValidationError: _framework_problem},
+        )
+        app.router.routes.extend(self.routes)
+        app.openapi = partial(self.openapi, app)  # type: ignore[method-assign]
+        if runtime is not None:
+            app.state.runtime = runtime
+            _add_health(app, runtime)
+            app.add_middleware(Around, metrics=runtime.metrics)
+        return app
+
+    def openapi(self, app: FastAPI | None = None) -> dict[str, Any]:
+        """The API's description (OpenAPI 3.1): the same for the same code."""
+        described = get_openapi(
+            title=self.title,
+            version="1",
+            description=f"Commands and queries of the service {self.service}. Errors are RFC 9457 problem documents.",
+            routes=(app or self.application()).routes,
+        )
+        schemas = described.setdefault("components", {}).setdefault("schemas", {})
+        for model in (Problem, InputError):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema.pop("$defs", None)
+            schemas[model.__name__] = schema
+        described["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        }
+        return described
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _summary(function: Callable[..., Any], operation: str) -> str:
+    text = inspect.getdoc(function)
+    if not text:
+        raise TypeError(f"{operation}: an operation says in its docstring what it does")
+    return text.splitlines()[0].rstrip(".")
+
+
+def _query_parameters(*, history: bool, paged: bool) -> list[inspect.Parameter]:
+    parameters = [_parameter("gov_min_version", Annotated[str | None, Header(description=SEEN_TEXT)], None)]
+    if history:
+        parameters += [
+            _parameter("as_of", Annotated[AwareDatetime | None, Query(description="as it was known then")], None),
+            _parameter(
+                "recorded_by", Annotated[AwareDatetime | None, Query(description="as it was recorded then")], None
+            ),
+        ]
+    if paged:
+        parameters += [
+            _parameter("limit", Annotated[int, Query(ge=1, le=LARGEST_PAGE)], DEFAULT_PAGE),
+            _parameter("cursor", Annotated[str | None, Query(description="`next` of the page before")], None),
+        ]
+    return parameters
+
+
+def _called(function: Callable[..., Awaitable[Any]], ask: Ask, parameters: Mapping[str, Any]) -> Awaitable[Any]:
+    return function(ask, **parameters)
+
+
+async def answer_query(
+    request: Request,
+    runtime: Runtime,
+    function: Callable[[Ask, Mapping[str, Any]], Awaitable[Any]],
+    parameters: dict[str, Any],
+    offered: Iterable[str],
+    status: int,
+) -> Response:
+    """Answer one query. Raises what `response_for` knows."""
+    caller = await runtime.verifier.caller(request.headers.get("authorization"))
+    structlog.contextvars.bind_contextvars(subject=str(caller.subject))
+    unknown = sorted(set(request.query_params) - set(offered))
+    if unknown:
+        raise invalid(
+            (
+                InputError(
+                    parameter=shortened(name),
+                    detail="no such query parameter here",
+                    remedy=f"use {', '.join(sorted(set(offered) - set(request.path_params))) or 'none'}",
+                )
+                for name in unknown
+            ),
+            HEADER_INVALID,
+        )
+    await runtime.wait_until_seen(minimum_versions(parameters.pop("gov_min_version", None)))
+    as_of: datetime | None = parameters.pop("as_of", None)
+    recorded_by: datetime | None = parameters.pop("recorded_by", None)
+    cursor = parameters.pop("cursor", None)
+    window = Window(parameters.pop("limit", DEFAULT_PAGE), read_cursor(cursor) if cursor is not None else None)
+    ask = Ask(
+        request=request,
+        runtime=runtime,
+        caller=caller,
+        now=runtime.clock(),
+        as_of=as_of,
+        recorded_by=recorded_by,
+        window=window,
+    )
+    answered = await function(ask, parameters)
+    if not ask.decided:
+        raise RuntimeError(f"{request.url.path}: the query has decided nothing about who may have its answer")
+    if isinstance(answered, Response):
+        answered.headers.update(ask.headers)
+        return answered
+    if isinstance(answered, BaseModel):
+        if request.headers.get("if-none-match") not in (None, "") and request.headers[
+            "if-none-match"
+        ] == ask.headers.get("ETag"):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=ask.headers)
+        return Response(answered.model_dump_json(), status, ask.headers, "application/json")
+    return JSONResponse(answered, status, ask.headers)
+
+
+async def _framework_problem(request: Request, error: Exception) -> Response:
+    answered = response_for(error, str(getattr(request.state, "correlation", "")))
+    assert answered is not None, "the framework's own errors all have an answer"
+    return answered
+
+
+def _problem_responses(
+    problems: Iterable[ProblemType], refusals: Iterable[tuple[int, type[Refusal]]]
+) -> dict[int | str, dict[str, Any]]:
+    by_status: dict[int, dict[str, str]] = {}
+    for problem in problems:
+        by_status.setdefault(problem.status, {})[problem.urn] = problem.title
+    for status, refusal in refusals:
+        by_status.setdefault(status, {})[PREFIX + refusal.slug()] = refusal.title()
+    return {
+        status: {
+            "description": "\n".join(f"- `{urn}`: {title}" for urn, title in sorted(kinds.items())),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {
+                        "allOf": [
+                            {"$ref": "#/components/schemas/Problem"},
+                            {"properties": {"type": {"enum": sorted(kinds)}}},
+                        ]
+                    }
+                }
+            },
+        }
+        for status, kinds in sorted(by_status.items())
+    }
+
+
+def _add_health(app: FastAPI, runtime: Runtime) -> None:
+    async def livez(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(_request: Request) -> Response:
+        ready, report = await runtime.health.report()
+        return JSONResponse({"service": runtime.service, **report}, 200 if ready else 503)
+
+    async def metrics(_request: Request) -> Response:
+        body, media = runtime.metrics.render()
+        return Response(body, media_type=media)
+
+    app.add_route("/livez", livez, include_in_schema=False)
+    app.add_route("/readyz", readyz, include_in_schema=False)
+    app.add_route("/metrics", metrics, include_in_schema=False)

@@ -1,0 +1,300 @@
+"""Commands: one route class reads body, token, key and version in one function, and answers what the ledger says."""
+
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID, uuid4, uuid5
+
+import structlog
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from govevents.document import Origin, canonical
+from govkernel.domain import SubjectId
+from govkernel.domain.aggregate import Aggregate
+from govkernel.http.auth import Caller
+from govkernel.http.bodies import Body, NoBody, check_content_type, read_bytes, validate
+from govkernel.http.problems import (
+    EXPECTED,
+    FORBIDDEN,
+    HEADER_INVALID,
+    InputError,
+    Refused,
+    invalid,
+    malformed_header,
+    not_found,
+    refusal_response,
+    response_for,
+    shortened,
+)
+from govkernel.http.runtime import Runtime
+from govkernel.http.versions import entity_tag, if_match, minimum_versions
+from govkernel.ledger import Answer, Context, Head, Intent, Ledger, Loaded, StaleVersion
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+State = TypeVar("State")
+Command = TypeVar("Command")
+Event = TypeVar("Event")
+
+LONGEST_KEY: Final = 200
+IMPORT: Final = "import"
+
+
+class AppendedEvent(BaseModel):
+    """An event that a command has added."""
+
+    id: str = Field(description="<stream>@<version>")
+    type: str
+
+
+class CommandAnswer(BaseModel):
+    """How a command was answered: the stream, its version afterwards, and the events that were added, if any."""
+
+    stream: UUID
+    version: int
+    events: list[AppendedEvent]
+
+
+class Call(Generic[AnyBody]):
+    """One command's request, as a service's code sees it."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        caller: Caller,
+        body: AnyBody,
+        path: dict[str, str],
+        command: UUID,
+        now: datetime,
+        origin: Origin,
+    ) -> None:
+        self.runtime = runtime
+        self.caller = caller
+        self.body = body
+        self.path = path
+        self.command = command
+        self.now = now
+        self.origin = origin
+        self.loaded: dict[UUID, Loaded[Any]] = {}
+
+    @property
+    def subject(self) -> SubjectId:
+        """The account that asks."""
+        return self.caller.subject
+
+    @property
+    def ledger(self) -> Ledger:
+        """The service's ledger, to load what the decision rests on."""
+        return self.runtime.ledger
+
+    def path_id(self, name: str) -> UUID:
+        """An id in the address. Raises Refused (404) for what can't be an id."""
+        return _uuid(name, self.path[name])
+
+    def path_text(self, name: str) -> str:
+        """A text in the address, as it was sent."""
+        return self.path[name]
+
+    async def load(
+        self, aggregate: Aggregate[State, Command, Event], stream: UUID, *, what: str | None = None
+    ) -> Loaded[State]:
+        """A stream that must exist. Raises Refused (404) where it does not."""
+        loaded = await self.ledger.load(aggregate, stream)
+        if loaded.head.version == 0:
+            raise not_found(what or aggregate.name, stream)
+        self.loaded[stream] = loaded
+        return loaded
+
+    async def head(self, stream: UUID) -> Head:
+        """The newest version of a stream that the decision relies on."""
+        return await self.ledger.head(stream)
+
+
+def _uuid(name: str, text: str) -> UUID:
+    try:
+        if len(text) != 36:
+            raise ValueError(text)
+        return UUID(text)
+    except ValueError:
+        raise not_found(name, text) from None
+
+
+Intend = Callable[[Call[Any]], Awaitable[Intent[Any, Any, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandShape:
+    """What the route class knows of one command; `action` is what intents without one of their own ask for."""
+
+    body: type[Body]
+    intend: Intend
+    action: str
+    if_match: bool
+    path_names: tuple[str, ...]
+
+
+class CommandRoute(APIRoute):
+    """The one way in for every command of every service."""
+
+    shape: CommandShape
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The function that answers; FastAPI keeps describing the route, and does no work for it."""
+        endpoint: Any = self.endpoint
+        shape: CommandShape = endpoint.command_shape
+
+        async def handle(request: Request) -> Response:
+            correlation = str(request.state.correlation)
+            try:
+                return await answer_command(request, request.app.state.runtime, shape, correlation)
+            except EXPECTED as error:
+                answered = response_for(error, correlation)
+                if answered is None:
+                    raise
+                return answered
+
+        return handle
+
+
+async def answer_command(request: Request, runtime: Runtime, shape: CommandShape, correlation: str) -> Response:
+    """Read one command, decide on it through the ledger, and render the answer. Raises what `response_for` knows."""
+    headers = request.headers
+    caller = await runtime.verifier.caller(headers.get("authorization"))
+    structlog.contextvars.bind_contextvars(subject=str(caller.subject))
+    raw = await read_bytes(request)
+    if raw or shape.body is not NoBody:
+        check_content_type(headers.get("content-type"))
+        body, given = validate(shape.body, raw)
+    else:
+        body, given = shape.body(), {}
+    path = {name: str(value) for name, value in request.path_params.items()}
+    seen = headers.get("if-match")
+    expected = if_match(seen, required=shape.if_match)
+    command = command_id(runtime.service, caller.subject, headers.get("idempotency-key"))
+    digest = sha256(
+        b"\n".join((request.method.encode(), request.url.path.encode(), (seen or "").encode(), canonical(given)))
+    ).digest()
+    clock = runtime.clock()
+    now, told, origin = _times(runtime, caller, clock, headers.get("gov-time"), headers.get("gov-demo-time"))
+    context = Context(
+        command=command,
+        digest=digest,
+        actor=str(caller.subject),
+        now=now,
+        time=told,
+        correlation=correlation,
+        origin=origin,
+        traceparent=str(request.state.traceparent),
+    )
+    await runtime.wait_until_seen(minimum_versions(headers.get("gov-min-version")))
+    call: Call[Any] = Call(
+        runtime=runtime, caller=caller, body=body, path=path, command=command, now=told, origin=origin
+    )
+    addressed = {_uuid(name, path[name]) for name in shape.path_names}
+
+    async def intend() -> Intent[Any, Any, Any]:
+        call.loaded.clear()
+        intent = await shape.intend(call)
+        if intent.stream in addressed and intent.stream not in call.loaded:
+            head = await runtime.ledger.head(intent.stream)
+            if head.version == 0:
+                raise not_found(intent.aggregate.name, intent.stream)
+        await runtime.require(caller, intent.action or shape.action, intent.node, now)
+        if origin is Origin.IMPORTED:
+            await runtime.require(caller, IMPORT, intent.node, now)
+        return intent
+
+    if origin is Origin.SIMULATED and runtime.timers is not None:
+        # Deadlines that the demo clock has passed come before what is said at its new time.
+        await runtime.timers.fire_due(now, simulated=True)
+    started = time.perf_counter()
+    try:
+        answer = await runtime.ledger.execute(context, intend, expected_version=expected)
+    except StaleVersion:
+        runtime.metrics.conflicts.inc()
+        raise
+    runtime.metrics.append_seconds.observe(time.perf_counter() - started)
+    return await _rendered(runtime, answer, correlation)
+
+
+async def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
+    if answer.refusal is not None:
+        runtime.metrics.refusals.labels(answer.refusal.slug).inc()
+        return refusal_response(answer.refusal, answer.status, correlation)
+    assert answer.stream is not None, "a command that was not refused has a stream"
+    structlog.contextvars.bind_contextvars(stream=str(answer.stream))
+    added: list[dict[str, str]] = []
+    if answer.to_version > answer.from_version:
+        async with runtime.ledger.pool.acquire(timeout=5) as connection:
+            rows = await connection.fetch(
+                "SELECT version, type FROM events WHERE stream = $1 AND version > $2 AND version <= $3 ORDER BY 1",
+                answer.stream,
+                answer.from_version,
+                answer.to_version,
+            )
+        added = [{"id": f"{answer.stream}@{row['version']}", "type": row["type"]} for row in rows]
+    headers = {}
+    if answer.to_version:
+        headers = {"ETag": entity_tag(answer.to_version), "Gov-Version": f"{answer.stream}@{answer.to_version}"}
+    if answer.repeated:
+        headers["Gov-Repeated"] = "true"
+    body = canonical({"stream": str(answer.stream), "version": answer.to_version, "events": added})
+    return Response(body, answer.status, headers, "application/json")
+
+
+def command_id(service: str, subject: SubjectId, key: str | None) -> UUID:
+    """The command's id: of service, caller and idempotency key, so that no two callers share one; random without a key.
+
+    Raises Refused (400) for a key that is not 1 to 200 printable ASCII characters.
+    """
+    if key is None:
+        return uuid4()
+    if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise malformed_header(
+            "Idempotency-Key", key, "not an idempotency key", f"send 1 to {LONGEST_KEY} printable ASCII characters"
+        )
+    return uuid5(subject, f"{service}/{key}")
+
+
+def _times(
+    runtime: Runtime, caller: Caller, clock: datetime, import_time: str | None, demo_time: str | None
+) -> tuple[datetime, datetime, Origin]:
+    """Now, the time when the fact was known, and the origin that follows from who set it."""
+    if import_time is not None and demo_time is not None:
+        raise malformed_header("Gov-Demo-Time", demo_time, "Gov-Time is sent too", "send one of the two")
+    if demo_time is not None:
+        if not (runtime.demo and caller.demo):
+            raise Refused(FORBIDDEN, "Gov-Demo-Time moves the demo clock, which exists under the demo issuer only")
+        moment = moment_header("Gov-Demo-Time", demo_time)
+        return moment, moment, Origin.SIMULATED
+    if import_time is not None:
+        moment = moment_header("Gov-Time", import_time)
+        if moment > clock:
+            fault = InputError(
+                parameter="Gov-Time",
+                detail="lies in the future",
+                value=shortened(import_time),
+                remedy="give when the fact became known, which is not later than now",
+            )
+            raise invalid([fault], HEADER_INVALID)
+        return clock, moment, Origin.IMPORTED
+    return clock, clock, Origin.LIVE
+
+
+def moment_header(name: str, text: str) -> datetime:
+    """A moment in a header. Raises Refused (400) for one without time zone."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            raise ValueError(text)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise malformed_header(
+            name, text, "not a moment with time zone", "send one such as 2030-06-30T09:00:00Z"
+        ) from None

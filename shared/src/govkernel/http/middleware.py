@@ -1,0 +1,91 @@
+"""What happens around every request: correlation, access log, figures, security headers, and a last resort."""
+
+import re
+import secrets
+import time
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from govkernel.http.problems import unexpected
+from govkernel.logging import logger
+from govkernel.metrics import Metrics
+
+TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
+QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+access = logger("govkernel.access_log")
+
+
+def trace_of(traceparent: str | None) -> tuple[str, str]:
+    """The trace of a request, and the traceparent of our part in it; a malformed one begins a new trace."""
+    found = TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
+    trace = found[1] if found and found[1].strip("0") and found[2].strip("0") else secrets.token_hex(16)
+    return trace, f"00-{trace}-{secrets.token_hex(8)}-{found[3] if found else '01'}"
+
+
+class Around:
+    """Pure ASGI, so that a request costs no task and streams stay streams."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        trace, traceparent = trace_of(Headers(scope=scope).get("traceparent"))
+        correlation = str(UUID(trace))
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["correlation"] = correlation
+        state["traceparent"] = traceparent
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(correlation=correlation)
+        status = 0
+        started = time.perf_counter()
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                headers["traceparent"] = traceparent
+                headers["Gov-Correlation"] = correlation
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception:
+            access.exception("request_failed", method=scope["method"], path=scope["path"])
+            if status:
+                raise
+            await unexpected(correlation)(scope, receive, send_marked)
+        finally:
+            seconds = time.perf_counter() - started
+            route = scope.get("route")
+            operation = getattr(route, "operation_id", None) or "none"
+            self._metrics.requests.labels(operation, scope["method"], str(status)).inc()
+            self._metrics.request_seconds.labels(operation).observe(seconds)
+            if scope["path"] not in QUIET:
+                access.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    milliseconds=round(seconds * 1000, 1),
+                    operation=operation,
+                )

@@ -1,0 +1,83 @@
+"""Logs: one line an event, as JSON or text, with correlation, causation and stream, and never a secret."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final, Literal
+
+import structlog
+
+SECRET_NAME: Final = re.compile(r"authorization|password|passwd|secret|token|cookie|credential|private", re.IGNORECASE)
+SECRET_TEXT: Final = re.compile(
+    r"(?P<before>://[^:/@\s]+:)[^@\s]+(?=@)"  # a password in a URL
+    r"|(?P<scheme>\bBearer\s+)[\w.~+/=-]+"
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+",  # a token by its looks
+    re.IGNORECASE,
+)
+WITHHELD: Final = "[withheld]"
+
+
+def withhold_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take passwords and tokens out of a line, by their names and by their looks."""
+    return {name: _withheld(name, value) for name, value in event.items()}
+
+
+def _withheld(name: str, value: Any) -> Any:
+    if SECRET_NAME.search(name) and isinstance(value, str | bytes):
+        return WITHHELD
+    if isinstance(value, str):
+        return SECRET_TEXT.sub(lambda found: (found["before"] or found["scheme"] or "") + WITHHELD, value)
+    if isinstance(value, dict):
+        return {key: _withheld(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_withheld("", inner) for inner in value]
+    return value
+
+
+def configure(*, service: str, log_format: Literal["json", "text"], level: str) -> None:
+    """Send this process's lines, and those of the libraries it uses, to standard error."""
+
+    def add_service(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = service
+        return event
+
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        add_service,
+        withhold_secrets,
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # The libraries say each connection and request at info, which the access log has already said.
+    for chatty in ("httpx", "httpcore", "aiokafka", "alembic", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+def logger(name: str) -> Any:
+    """A logger; what is bound with `structlog.contextvars` stands in each of its lines."""
+    return structlog.stdlib.get_logger(name)
