@@ -92,7 +92,7 @@ class Catalogue:
         version = envelope.schema_version
         if version > newest.version:
             raise NewerThanReader(
-                f"{envelope.id}: {envelope.type} version {version} is newer than this reader, which knows {newest.version}"
+                f"{envelope.id}: {envelope.type} version {version} is newer than this reader ({newest.version})"
             )
         cls = self.events[envelope.type]
         try:

@@ -19,7 +19,7 @@ class RecordSkipped:
 
 @event("operations", version=1)
 class DatabaseVouchedFor:
-    """An operator has vouched, without Kafka to compare with, that a ledger lost nothing when its database came back."""
+    """An operator has vouched, without Kafka to compare with, that a ledger lost nothing when its database started."""
 
     system_identifier: Code
     started_at: datetime

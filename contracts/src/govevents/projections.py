@@ -20,8 +20,8 @@ class InputOffset:
 class KpiMeasured:
     """A KPI of a project was measured because a review was submitted or a report drafted.
 
-    `cause` is the identity of the event that asked for it. `value` None is undefined, for the reason given; it is never 0
-    instead. `offsets` and the read models' `fold_versions` say on which data it rests.
+    `cause` is the identity of the event that asked for it. `value` None is undefined, for the reason given; it is never
+    0 instead. `offsets` and the read models' `fold_versions` say on which data it rests.
     """
 
     project: ProjectId

@@ -1,10 +1,60 @@
-"""Every event of Gatehouse in one catalogue."""
+"""Every event of Gatehouse in one catalogue, and who reads which of them."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from govevents import approvals, operations, projections, projects, reporting, risks
 from govevents.catalogue import Catalogue
+from govevents.event import event_type
 
 CATALOGUE: Final = Catalogue.of_modules(projects, approvals, risks, reporting, projections, operations)
 
 SERVICES: Final = ("projects", "approvals", "risks", "reporting", "projections")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A service reads these events, by full type name, from the topic of a service, which may be its own."""
+
+    reader: str
+    source: str
+    events: frozenset[str]
+
+
+def _reads(reader: str, source: str, *events: type[object]) -> Subscription:
+    return Subscription(reader, source, frozenset(event_type(each).full_name for each in events))
+
+
+def _all_of(reader: str, source: str) -> Subscription:
+    return Subscription(
+        reader, source, frozenset(name for name, cls in CATALOGUE.events.items() if event_type(cls).service == source)
+    )
+
+
+_NODES: Final = (
+    projects.PortfolioRegistered,
+    projects.ProgrammeRegistered,
+    projects.ProgrammeMoved,
+    projects.ProjectRegistered,
+    projects.ProjectMoved,
+)
+_ROLES: Final = (approvals.RoleAssigned, approvals.RoleRevoked)
+
+CONSUMERS: Final = (
+    # Every service decides for itself who may do what where, so each one follows the roles and the nodes.
+    _reads("projects", "projects", *_NODES),
+    _reads("projects", "approvals", *_ROLES, approvals.ReviewConcluded),
+    _reads("approvals", "projects", *_NODES, projects.CharterAmended, projects.ProjectTerminated),
+    _reads("approvals", "approvals", *_ROLES),
+    _reads("risks", "projects", *_NODES),
+    _reads("risks", "approvals", *_ROLES),
+    _reads("risks", "risks", risks.RiskOccurred),
+    _reads("reporting", "projects", *_NODES, projects.CharterAmended),
+    _reads("reporting", "approvals", *_ROLES),
+    _reads("reporting", "projections", projections.KpiMeasured),
+    _all_of("projections", "projects"),
+    _all_of("projections", "approvals"),
+    _all_of("projections", "risks"),
+    _all_of("projections", "reporting"),
+)
+"""What each service reads, declared. A contract test compares it with the subscriptions in the code."""

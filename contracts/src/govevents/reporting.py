@@ -58,7 +58,7 @@ class Confidence:
 
 @event("reporting", version=1)
 class StatusReportDrafted:
-    """A status report for a project and period reads so; `edition` counts from 1, a later one corrects the one before."""
+    """A status report for a project and period reads so; `edition` counts from 1, a later one corrects the last."""
 
     project: ProjectId
     portfolio: PortfolioId
