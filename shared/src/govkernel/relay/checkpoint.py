@@ -1,0 +1,139 @@
+"""The relay's checkpoint: how far the ledger has been carried, and whose turn it is to carry it.
+
+One row of the service's own database. Every write to it is fenced by its epoch, so a leader that was stopped for too
+long can repeat what it sent, and store nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from govkernel.kafka import TopicIdentity
+from govkernel.postgres import Connection
+
+
+class LeadershipLost(Exception):
+    """Another replica carries this ledger now. What this one sent last, the other repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseIdentity:
+    """Which database answers, and since when: either changes when it was restarted, failed over or restored."""
+
+    system_identifier: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a leader knows.
+
+    Every event with a transaction below `low_txid` has been sent, and those in `tail` (seq -> txid) at or above it.
+    `acknowledged` is the highest offset of each partition. `database` is the one that was verified, `topic` the one
+    that was sent to; None before the first time.
+    """
+
+    epoch: int
+    low_txid: int
+    tail: Mapping[int, int]
+    acknowledged: Mapping[int, int]
+    topic: TopicIdentity | None
+    database: DatabaseIdentity | None
+    watermark: datetime | None
+
+
+ENSURE: Final = "INSERT INTO relay_checkpoint (only) VALUES (true) ON CONFLICT DO NOTHING"
+
+TAKE: Final = """
+WITH before AS (SELECT holder FROM relay_checkpoint FOR UPDATE)
+UPDATE relay_checkpoint
+SET epoch = epoch + 1, holder = $1, lease_until = clock_timestamp() + $2
+FROM before
+WHERE before.holder IS NULL OR before.holder = $1 OR lease_until <= clock_timestamp()
+RETURNING epoch, low_txid::text AS low_txid, tail_seq, tail_txid, acknowledged, cluster_id, topic_id,
+          system_identifier, started_at, watermark, before.holder IS NOT NULL AS was_held"""
+
+RENEW: Final = """
+UPDATE relay_checkpoint SET lease_until = clock_timestamp() + $3
+WHERE epoch = $1 AND holder = $2 RETURNING epoch"""
+
+RELEASE: Final = "UPDATE relay_checkpoint SET holder = NULL, lease_until = NULL WHERE epoch = $1 AND holder = $2"
+
+STORE: Final = """
+UPDATE relay_checkpoint
+SET low_txid = $4::text::xid8, tail_seq = $5, tail_txid = $6, acknowledged = $7::text::jsonb, cluster_id = $8,
+    topic_id = $9, system_identifier = $10, started_at = $11, watermark = $12, lease_until = clock_timestamp() + $3
+WHERE epoch = $1 AND holder = $2 RETURNING epoch"""
+
+IDENTITY: Final = """
+SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+       pg_postmaster_start_time() AS started_at"""
+
+
+async def identity_of(connection: Connection) -> DatabaseIdentity:
+    """The identity of the database at the other end."""
+    row = await connection.fetchrow(IDENTITY)
+    assert row is not None
+    return DatabaseIdentity(row["system_identifier"], row["started_at"])
+
+
+async def take(connection: Connection, replica: UUID, lease: timedelta) -> tuple[Checkpoint, bool] | None:
+    """Become the leader if nobody is; the checkpoint, and whether somebody was before and didn't resign.
+
+    None while another's lease runs.
+    """
+    row = await connection.fetchrow(TAKE, replica, lease)
+    if row is None:
+        await connection.execute(ENSURE)
+        row = await connection.fetchrow(TAKE, replica, lease)
+    return None if row is None else (_checkpoint(row), row["was_held"])
+
+
+async def renew(connection: Connection, replica: UUID, epoch: int, lease: timedelta) -> None:
+    """Stay the leader. Raises LeadershipLost."""
+    if await connection.fetchval(RENEW, epoch, replica, lease) is None:
+        raise LeadershipLost(f"epoch {epoch} is over")
+
+
+async def resign(connection: Connection, replica: UUID, epoch: int) -> None:
+    """Let another replica lead at once; nothing of this one is under way."""
+    await connection.execute(RELEASE, epoch, replica)
+
+
+async def store(connection: Connection, replica: UUID, checkpoint: Checkpoint, lease: timedelta) -> None:
+    """Write the checkpoint and renew the lease. Raises LeadershipLost."""
+    stored = await connection.fetchval(
+        STORE,
+        checkpoint.epoch,
+        replica,
+        lease,
+        str(checkpoint.low_txid),
+        list(checkpoint.tail),
+        [str(txid) for txid in checkpoint.tail.values()],
+        json.dumps({str(partition): offset for partition, offset in sorted(checkpoint.acknowledged.items())}),
+        checkpoint.topic.cluster_id if checkpoint.topic else None,
+        checkpoint.topic.topic_id if checkpoint.topic else None,
+        checkpoint.database.system_identifier if checkpoint.database else None,
+        checkpoint.database.started_at if checkpoint.database else None,
+        checkpoint.watermark,
+    )
+    if stored is None:
+        raise LeadershipLost(f"epoch {checkpoint.epoch} is over")
+
+
+def _checkpoint(row: "asyncpg.Record") -> Checkpoint:
+    acknowledged: dict[str, Any] = json.loads(row["acknowledged"])
+    return Checkpoint(
+        epoch=row["epoch"],
+        low_txid=int(row["low_txid"]),
+        tail={seq: int(txid) for seq, txid in zip(row["tail_seq"], row["tail_txid"], strict=True)},
+        acknowledged={int(partition): offset for partition, offset in acknowledged.items()},
+        topic=TopicIdentity(row["cluster_id"], row["topic_id"]) if row["topic_id"] else None,
+        database=DatabaseIdentity(row["system_identifier"] or "", row["started_at"]) if row["started_at"] else None,
+        watermark=row["watermark"],
+    )

@@ -1,0 +1,449 @@
+"""The relay: carries committed events from the ledger to Kafka, all of them, each stream in its order.
+
+Sequence numbers are handed out before commit and become visible out of order, so no cursor over them is safe. A pass
+looks at one snapshot instead: every transaction below the snapshot's xmin has ended, so its rows are visible and get
+sent; whatever commits later is at or above it. What was sent from above it is remembered as the tail. Version n+1 of a
+stream is visible only if n is, with a lower seq, so sending in the order of seq keeps each stream's order. A crash
+between any two steps only repeats, and repeats are dropped by version.
+
+The watermark is the recorded time before which everything has been sent. An append takes its recorded time from its
+clock, and is refused, within its own transaction, when that lies over 5 s from the database's `clock_timestamp()`. So a
+transaction records nothing earlier than 5 s before it began. What a pass cannot see yet was either open when the pass
+looked at the open transactions, before it took its snapshot, or began after that look. Hence nothing recorded before
+min(the look, the beginning of the oldest open transaction) - 5 s can still appear, and all that was recorded before is
+visible to the pass and sent by it. Only a clock of the database that is set back can break this; the watermark stays
+where it is then. What verification brings back from Kafka has been sent already.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, Protocol, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from govevents.catalogue import WATERMARK_TOPIC, topic_of
+from govevents.document import Document, canonical
+from govevents.operations import DatabaseVouchedFor
+from govkernel.kafka import KafkaUnavailable, Outgoing, TopicIdentity, TopicMissing
+from govkernel.postgres import UNAVAILABLE, Connection
+from govkernel.relay import checkpoint as rows
+from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
+from govkernel.relay.verification import Alarm, BroughtBack, LedgerGap, Log, TopicCut, TopicReplaced, verify
+
+T = TypeVar("T")
+
+SHORTEST_POLL_S: Final = 0.005
+LONGEST_POLL_S: Final = 0.5
+LONGEST_BACKOFF_S: Final = 5.0
+WATERMARK_EVERY_S: Final = 1.0
+LARGEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=5)
+LONGEST_STATEMENT_S: Final = 600.0
+LONG_TAIL: Final = 100_000
+
+# Only the application's role appends, and a role may see when its own transactions began.
+LOOK: Final = """
+SELECT least(statement_timestamp(), min(xact_start)) AS oldest, current_setting('track_activities')::boolean AS complete
+FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"""
+
+XMIN: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+
+# `seq + 0` keeps the planner from walking the whole primary key for the sake of the order.
+PENDING: Final = """
+SELECT seq, txid::text AS txid FROM events
+WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[]) ORDER BY seq + 0"""
+
+DOCUMENTS: Final = "SELECT stream, type, document FROM events WHERE seq = ANY ($1::bigint[]) ORDER BY seq"
+
+LAG: Final = """
+SELECT count(*) AS rows, min(recorded_at) AS oldest FROM events
+WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[])"""
+
+STATUS: Final = """
+SELECT holder, epoch, lease_until > clock_timestamp() AS led, low_txid::text AS low_txid, tail_seq, watermark,
+       coalesce(started_at = pg_postmaster_start_time(), false) AS verified
+FROM relay_checkpoint"""
+
+VOUCH: Final = "UPDATE relay_checkpoint SET system_identifier = $1, started_at = $2"
+
+FORGET_WHAT_WAS_SENT: Final = """
+UPDATE relay_checkpoint
+SET epoch = epoch + 1, holder = NULL, lease_until = NULL, low_txid = '3', tail_seq = '{}', tail_txid = '{}',
+    acknowledged = '{}', cluster_id = NULL, topic_id = NULL"""
+
+Step = Literal["led", "verified", "snapshot", "sent", "passed", "stored"]
+"""Points of a pass at which a test may stop it."""
+
+log = logging.getLogger(__name__)
+
+
+class Producer(Protocol):
+    """What the relay sends with."""
+
+    async def send(self, topic: str, batch: Sequence[Outgoing]) -> Mapping[int, int]:
+        """Send in order per stream and await every acknowledgement; the highest offset of each partition."""
+
+    async def put(self, topic: str, key: bytes, value: bytes) -> None:
+        """Set the value of a key of a compacted topic."""
+
+    async def abort(self) -> None:
+        """Send nothing more of what is under way."""
+
+
+class Admin(Protocol):
+    """What the relay has to know of its topic."""
+
+    async def identity(self, topic: str) -> TopicIdentity:
+        """The topic's identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """How far the relay is: `lag_rows` events are committed and not sent, the oldest of them recorded at `oldest`."""
+
+    leader: UUID | None
+    epoch: int
+    verified: bool
+    lag_rows: int
+    oldest: datetime | None
+    tail_length: int
+    watermark: datetime | None
+    alarm: str | None
+
+
+async def _nothing_else(_connection: Connection, _documents: Sequence[Document]) -> None:
+    return
+
+
+async def _go_on(_step: Step) -> None:
+    return
+
+
+class Relay:
+    """One replica of a service's relay; of all replicas, one leads at a time.
+
+    `producer` makes a connection to Kafka for each time of leadership. `wake` is set when something was appended.
+    `brought_back` restores what belongs to documents that verification took from Kafka. `lease` is how long a leader
+    leads without a sign of life.
+    """
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[Any]",
+        *,
+        service: str,
+        replica: UUID,
+        producer: Callable[[], Producer],
+        admin: Admin,
+        topic_log: Log,
+        wake: asyncio.Event,
+        brought_back: BroughtBack = _nothing_else,
+        topic: str | None = None,
+        watermark_topic: str = WATERMARK_TOPIC,
+        lease: timedelta = timedelta(seconds=6),
+        chunk_rows: int = 500,
+        reached: Callable[[Step], Awaitable[None]] = _go_on,
+    ) -> None:
+        self.service = service
+        self.topic = topic or topic_of(service)
+        self._pool = pool
+        self._replica = replica
+        self._make_producer = producer
+        self._admin = admin
+        self._log = topic_log
+        self._wake = wake
+        self._brought_back = brought_back
+        self._watermark_topic = watermark_topic
+        self._lease = lease
+        self._chunk_rows = chunk_rows
+        self._reached = reached
+        self._producer: Producer | None = None
+        self._held: Checkpoint | None = None
+        self._seen: DatabaseIdentity | None = None
+        self._led_until = float("-inf")
+        self._renew_at = float("-inf")
+        self._quiet_from = float("-inf")
+        self._published_at = float("-inf")
+        self._published: datetime | None = None
+        self._alarm: str | None = None
+
+    async def one_pass(self) -> int | None:
+        """Carry what is committed now; how many events were sent, or None while another replica leads.
+
+        Raises Alarm, LeadershipLost, KafkaUnavailable, TopicMissing, and what `postgres.UNAVAILABLE` names. After any
+        of them the next pass starts from the stored checkpoint.
+        """
+        try:
+            async with self._pool.acquire(timeout=5) as connection:
+                checkpoint = await self._lead(connection)
+                if checkpoint is None:
+                    return None
+                sent = await self._carry(connection, checkpoint)
+            await self._publish_watermark()
+        except BaseException:
+            await self._let_go()
+            raise
+        return sent
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Carry until told to stop. What fails is logged and tried again; nothing is skipped."""
+        pause_s, backoff_s = SHORTEST_POLL_S, SHORTEST_POLL_S
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                try:
+                    sent = await self.one_pass()
+                except (Alarm, TopicMissing) as alarm:
+                    if str(alarm) != self._alarm:
+                        log.critical("relay of %s: %s: %s", self.service, type(alarm).__name__, alarm)
+                    self._alarm = str(alarm)
+                    await _wait(LONGEST_BACKOFF_S, stopping)
+                except (*UNAVAILABLE, KafkaUnavailable, LeadershipLost, asyncpg.PostgresError) as error:
+                    backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+                    log.warning("relay of %s: tries again in %.3f s: %r", self.service, backoff_s, error)
+                    await _wait(backoff_s, stopping)
+                else:
+                    self._alarm, backoff_s = None, SHORTEST_POLL_S
+                    if sent is None:
+                        await _wait(self._lease.total_seconds() / 3, stopping)
+                        continue
+                    pause_s = SHORTEST_POLL_S if sent else min(pause_s * 2, LONGEST_POLL_S)
+                    await _wait(pause_s, stopping, self._wake)
+        finally:
+            stopping.cancel()
+            await self.close()
+
+    async def close(self) -> None:
+        """Stop sending, and let another replica lead at once."""
+        held = self._held
+        await self._let_go()
+        if held is not None:
+            with contextlib.suppress(*UNAVAILABLE, asyncpg.PostgresError):
+                async with self._pool.acquire(timeout=2) as connection:
+                    await rows.resign(connection, self._replica, held.epoch)
+                    self._led_until = float("-inf")
+
+    async def status(self) -> RelayStatus:
+        """How far the relay is, told by any replica."""
+        async with self._pool.acquire(timeout=5) as connection, connection.transaction(readonly=True):
+            await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            row = await connection.fetchrow(STATUS)
+            if row is None:
+                return RelayStatus(None, 0, False, 0, None, 0, None, self._alarm)
+            lag = await connection.fetchrow(LAG, row["low_txid"], row["tail_seq"])
+        assert lag is not None
+        return RelayStatus(
+            leader=row["holder"] if row["led"] else None,
+            epoch=row["epoch"],
+            verified=row["verified"],
+            lag_rows=lag["rows"],
+            oldest=lag["oldest"],
+            tail_length=len(row["tail_seq"]),
+            watermark=row["watermark"],
+            alarm=self._alarm,
+        )
+
+    async def _lead(self, connection: Connection) -> Checkpoint | None:
+        """The checkpoint of a leader whose database and topic are the ones it knows, or None where another leads."""
+        now = asyncio.get_running_loop().time
+        identity = await rows.identity_of(connection)
+        if identity != self._seen:
+            # The row may be an older one now, and what is remembered of it worthless. Whoever led this ledger until
+            # the database went away has stopped sending one lease later; that was this replica if its lease still runs.
+            await self._let_go()
+            self._quiet_from = now() if now() < self._led_until else now() + self._lease.total_seconds()
+            self._seen = identity
+        if self._held is not None:
+            if now() >= self._renew_at:
+                began = now()
+                await rows.store(connection, self._replica, self._held, self._lease)
+                self._note_lease(began)
+            return self._held
+        began = now()
+        taken = await rows.take(connection, self._replica, self._lease)
+        if taken is None:
+            return None
+        held, was_held = taken
+        self._held = held
+        self._note_lease(began)
+        if not was_held:
+            self._quiet_from = now()
+        self._producer = self._make_producer()
+        await self._reached("led")
+        topic = await self._while_leading(self._admin.identity(self.topic))
+        if held.topic is not None and held.topic != topic:
+            raise TopicReplaced(
+                f"{self.topic} has id {topic.topic_id} on cluster {topic.cluster_id}; this ledger was sent to id "
+                f"{held.topic.topic_id} on cluster {held.topic.cluster_id}. If it was made anew, let the relay send "
+                "everything again"
+            )
+        self._held = held = replace(held, topic=topic)
+        if held.database != identity:
+            quiet_s = self._quiet_from - now()
+            if quiet_s > 0:
+                log.info("relay of %s: waits %.1f s until whoever led before has stopped", self.service, quiet_s)
+                await self._while_leading(asyncio.sleep(quiet_s))
+            held = await self._while_leading(self._verify(connection, held, identity))
+            self._held = held
+            log.info("relay of %s: the database is verified", self.service)
+        await self._reached("verified")
+        return held
+
+    async def _verify(self, connection: Connection, held: Checkpoint, identity: DatabaseIdentity) -> Checkpoint:
+        try:
+            return await self._verify_behind(connection, held, identity, held.acknowledged)
+        except LedgerGap as gap:
+            log.warning("relay of %s: %s; the whole topic is compared", self.service, gap)
+            return await self._verify_behind(connection, held, identity, {})
+
+    async def _verify_behind(
+        self, connection: Connection, held: Checkpoint, identity: DatabaseIdentity, acknowledged: Mapping[int, int]
+    ) -> Checkpoint:
+        async with connection.transaction():
+            known, _ = await verify(
+                connection,
+                self._log,
+                service=self.service,
+                topic=self.topic,
+                acknowledged=acknowledged,
+                brought_back=self._brought_back,
+            )
+            verified = replace(held, database=identity, acknowledged=known)
+            await rows.store(connection, self._replica, verified, self._lease)
+        return verified
+
+    async def _carry(self, connection: Connection, checkpoint: Checkpoint) -> int:
+        look = await connection.fetchrow(LOOK)
+        assert look is not None
+        published: dict[int, int] = {}
+        acknowledged = dict(checkpoint.acknowledged)
+        sent = 0
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            # A generic plan, which the sixth pass would get, walks the primary key and compares the tail row by row.
+            await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            xmin = int(await connection.fetchval(XMIN))
+            await self._reached("snapshot")
+            cursor = await connection.cursor(PENDING, str(checkpoint.low_txid), list(checkpoint.tail))
+            while pending := await cursor.fetch(self._chunk_rows, timeout=LONGEST_STATEMENT_S):
+                documents = await connection.fetch(DOCUMENTS, [row["seq"] for row in pending])
+                batch = [Outgoing(row["stream"], row["type"], bytes(row["document"])) for row in documents]
+                await self._send(batch, acknowledged)
+                sent += len(batch)
+                published.update((row["seq"], txid) for row in pending if (txid := int(row["txid"])) >= xmin)
+                await self._reached("sent")
+        await self._reached("passed")
+        tail = {seq: txid for seq, txid in checkpoint.tail.items() if txid >= xmin}
+        watermark = look["oldest"] - LARGEST_CLOCK_DIFFERENCE if look["complete"] else None
+        if checkpoint.watermark and (watermark is None or watermark < checkpoint.watermark):
+            watermark = checkpoint.watermark
+        after = replace(
+            checkpoint, low_txid=xmin, tail=tail | published, acknowledged=acknowledged, watermark=watermark
+        )
+        if len(after.tail) > LONG_TAIL >= len(checkpoint.tail):
+            log.error("relay of %s: %d events wait behind a transaction that stays open", self.service, len(after.tail))
+        if sent:
+            # An idle pass changes nothing that another leader would miss, so only the next renewal writes it down.
+            began = asyncio.get_running_loop().time()
+            await rows.store(connection, self._replica, after, self._lease)
+            self._note_lease(began)
+        self._held = after
+        await self._reached("stored")
+        return sent
+
+    async def _send(self, batch: Sequence[Outgoing], acknowledged: dict[int, int]) -> None:
+        assert self._producer is not None, "a leader has a producer"
+        for partition, offset in (await self._while_leading(self._producer.send(self.topic, batch))).items():
+            if 0 <= offset <= acknowledged.get(partition, -1):
+                raise TopicCut(
+                    f"{self.topic}/{partition}: a new record got offset {offset}, but {acknowledged[partition]} had "
+                    "been acknowledged: the topic lost records. Look for the reason, then let the relay send "
+                    "everything again"
+                )
+            acknowledged[partition] = max(offset, acknowledged.get(partition, -1))
+
+    async def _publish_watermark(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._held is None or self._producer is None or self._held.watermark in (None, self._published):
+            return
+        if now - self._published_at < WATERMARK_EVERY_S:
+            return
+        value = {
+            "service": self.service,
+            "recorded_until": self._held.watermark,
+            # A reader that is past these offsets has also read what the watermark speaks of.
+            "offsets": {str(partition): offset for partition, offset in sorted(self._held.acknowledged.items())},
+        }
+        await self._while_leading(self._producer.put(self._watermark_topic, self.service.encode(), canonical(value)))
+        self._published, self._published_at = self._held.watermark, now
+
+    async def _while_leading(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that may take long, renewing the lease meanwhile, and give it up where that fails."""
+        task = asyncio.ensure_future(work)
+        now = asyncio.get_running_loop().time
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=max(0.0, self._renew_at - now()))
+                if not task.done():
+                    await self._renew()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    async def _renew(self) -> None:
+        assert self._held is not None
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.timeout_at(self._led_until), self._pool.acquire() as connection:
+            await rows.renew(connection, self._replica, self._held.epoch, self._lease)
+        self._note_lease(began)
+
+    def _note_lease(self, began: float) -> None:
+        # Counted from before the question, so that it ends here before it ends for others.
+        self._led_until = began + self._lease.total_seconds()
+        self._renew_at = began + self._lease.total_seconds() / 3
+
+    async def _let_go(self) -> None:
+        producer, self._producer, self._held = self._producer, None, None
+        if producer is not None:
+            await producer.abort()
+
+
+async def vouch(
+    pool: "asyncpg.Pool[Any]",
+    *,
+    reason: str,
+    actor: str,
+    record: Callable[[Connection, DatabaseVouchedFor, str], Awaitable[None]],
+) -> DatabaseVouchedFor:
+    """Open the ledger of a database by hand, where Kafka is away and cannot tell whether it lost anything.
+
+    `record` writes the event, of that actor, to the service's ledger, in the same transaction.
+    """
+    async with pool.acquire(timeout=5) as connection, connection.transaction():
+        identity = await rows.identity_of(connection)
+        await connection.execute(rows.ENSURE)
+        await connection.execute(VOUCH, identity.system_identifier, identity.started_at)
+        vouched = DatabaseVouchedFor(identity.system_identifier, identity.started_at, reason)
+        await record(connection, vouched, actor)
+    return vouched
+
+
+async def send_everything_again(pool: "asyncpg.Pool[Any]") -> None:
+    """Let the next pass start from the ledger's beginning, whatever was sent before: for a topic that was lost."""
+    async with pool.acquire(timeout=5) as connection:
+        await connection.execute(FORGET_WHAT_WAS_SENT)
+
+
+async def _wait(timeout_s: float, stopping: "asyncio.Future[Any]", wake: asyncio.Event | None = None) -> None:
+    waking = asyncio.ensure_future(wake.wait()) if wake is not None else None
+    await asyncio.wait({stopping, waking} if waking else {stopping}, timeout=timeout_s, return_when="FIRST_COMPLETED")
+    if waking is not None:
+        waking.cancel()

@@ -1,0 +1,173 @@
+"""Verification: finding out whether a database has lost anything that the world has already seen.
+
+A database that was restarted, failed over or restored may have been set back. What it had sent is still in Kafka, from
+the acknowledged offsets of its checkpoint on: a checkpoint is stored after the rows that it speaks of, so whatever was
+lost was sent behind the offsets of the checkpoint that survived.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Final, Protocol
+from uuid import UUID
+
+from govevents.document import Document, DocumentRefused, Envelope, hash_of, read_envelope
+from govkernel.kafka import Extent, Fetched
+from govkernel.postgres import Connection
+
+log = logging.getLogger(__name__)
+
+LONGEST_STATEMENT_S: Final = 600.0
+
+BroughtBack = Callable[[Connection, Sequence[Document]], Awaitable[None]]
+"""What else has to be restored with documents that Kafka gave back, within the same transaction: timers and links."""
+
+KNOWN: Final = """
+SELECT stream, version, hash FROM events
+JOIN unnest($1::uuid[], $2::int[]) AS wanted (stream, version) USING (stream, version)"""
+
+INSERT: Final = """
+INSERT INTO events (stream, version, type, time, recorded_at, document, hash)
+SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[],
+                     $7::bytea[])"""
+
+# What a command appended is told by the documents themselves; what was asked for is not, so its digest stays unknown.
+INSERT_COMMANDS: Final = """
+INSERT INTO commands (command, digest, stream, from_version, to_version, status, recorded_at)
+SELECT command, ''::bytea, stream, min(version) - 1, max(version), CASE min(version) WHEN 1 THEN 201 ELSE 200 END,
+       max(recorded_at)
+FROM (SELECT (convert_from(document, 'UTF8')::json ->> 'command')::uuid AS command, stream, version, recorded_at
+      FROM events WHERE txid = pg_current_xact_id()) AS brought_back
+GROUP BY command, stream ON CONFLICT DO NOTHING"""
+
+
+class Alarm(Exception):
+    """Ledger and topic contradict each other. Nothing is sent, and appends stay closed, until a person has looked."""
+
+
+class Fork(Alarm):
+    """The ledger and the topic hold different documents at the same place of a stream."""
+
+
+class LedgerGap(Alarm):
+    """The ledger lacks what came before a record that it also lacks."""
+
+
+class TopicReplaced(Alarm):
+    """The topic is not the one that this ledger was sent to."""
+
+
+class TopicCut(Alarm):
+    """The topic ends, or begins, where records had been acknowledged."""
+
+
+class Log(Protocol):
+    """The topic as it is read back."""
+
+    async def extent(self, topic: str) -> Extent:
+        """Where the topic begins and ends now."""
+
+    def read(
+        self, topic: str, start: Mapping[int, int], end: Mapping[int, int] | None = None
+    ) -> AsyncIterator[Fetched]:
+        """What lies in [start, end) of each partition."""
+
+
+async def verify(
+    connection: Connection,
+    log_: Log,
+    *,
+    service: str,
+    topic: str,
+    acknowledged: Mapping[int, int],
+    brought_back: BroughtBack,
+) -> tuple[Mapping[int, int], int]:
+    """Find every record of the topic behind the acknowledged offsets in the ledger, and bring back what it lacks.
+
+    Runs in the caller's transaction: all is brought back or nothing. Returns the offsets up to which the topic is now
+    known to be in the ledger, and how many events were brought back. Raises Fork, LedgerGap, TopicCut.
+    """
+    extent = await log_.extent(topic)
+    start = {partition: acknowledged.get(partition, -1) + 1 for partition in extent.ends}
+    for partition, offset in start.items():
+        if not extent.beginnings[partition] <= offset <= extent.ends[partition]:
+            raise TopicCut(
+                f"{topic}/{partition}: records up to {offset - 1} were acknowledged, but the log holds "
+                f"{extent.beginnings[partition]} to {extent.ends[partition]}: it lost records, which the ledger can "
+                "replace. Look for the reason, then let the relay send everything again"
+            )
+    restored = 0
+    async for fetched in log_.read(topic, start, extent.ends):
+        restored += await _compare(connection, service, topic, fetched, brought_back)
+    if restored:
+        await connection.execute(INSERT_COMMANDS, timeout=LONGEST_STATEMENT_S)
+        log.warning("%s: %d events that the ledger had lost were brought back from %s", service, restored, topic)
+    return {partition: end - 1 for partition, end in extent.ends.items()}, restored
+
+
+async def _compare(
+    connection: Connection, service: str, topic: str, fetched: Fetched, brought_back: BroughtBack
+) -> int:
+    read: list[tuple[int, Envelope, bytes, bytes]] = []
+    for record in fetched.records:
+        body = record.value or b""
+        try:
+            envelope = read_envelope(body)
+            if envelope.source != f"urn:gatehouse:{service}":
+                raise DocumentRefused(f"it is of {envelope.source}")
+        except DocumentRefused as refused:
+            # It cannot be an event of this ledger, so nothing is lost by leaving it to those who wonder at it.
+            log.error("%s/%d@%d is passed over: %s", topic, fetched.partition, record.offset, refused)
+            continue
+        read.append((record.offset, envelope, body, hash_of(body)))
+    known = await _known(connection, [(envelope.stream, envelope.version) for _, envelope, _, _ in read])
+    lacking = [(envelope.stream, envelope.version) for _, envelope, _, _ in read if _place(envelope) not in known]
+    known |= await _known(connection, [(stream, version - 1) for stream, version in lacking])
+    missing: list[Document] = []
+    for offset, envelope, body, body_hash in read:
+        place = f"{topic}/{fetched.partition}@{offset}, event {envelope.id}"
+        expected = known.get(_place(envelope))
+        if expected == body_hash:
+            continue
+        if expected is not None:
+            raise Fork(f"{place}: the topic has hash {body_hash.hex()}, the ledger {expected.hex()}")
+        before = known.get((envelope.stream, envelope.version - 1))
+        if envelope.version > 1 and before is None:
+            raise LedgerGap(f"{place}: the ledger also lacks version {envelope.version - 1}")
+        if envelope.version > 1 and before is not None and before.hex() != envelope.prevhash:
+            raise Fork(f"{place}: it follows {envelope.prevhash}, but the ledger's version before has {before.hex()}")
+        known[_place(envelope)] = body_hash
+        missing.append(
+            Document(
+                envelope.stream,
+                envelope.version,
+                envelope.type,
+                envelope.time,
+                envelope.recordedtime,
+                body,
+                body_hash,
+            )
+        )
+    if missing:
+        await connection.execute(
+            INSERT,
+            [document.stream for document in missing],
+            [document.version for document in missing],
+            [document.type for document in missing],
+            [document.time for document in missing],
+            [document.recorded_at for document in missing],
+            [document.body for document in missing],
+            [document.hash for document in missing],
+        )
+        await brought_back(connection, missing)
+    return len(missing)
+
+
+def _place(envelope: Envelope) -> tuple[UUID, int]:
+    return envelope.stream, envelope.version
+
+
+async def _known(connection: Connection, places: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], bytes]:
+    if not places:
+        return {}
+    rows = await connection.fetch(KNOWN, [stream for stream, _ in places], [version for _, version in places])
+    return {(row["stream"], row["version"]): bytes(row["hash"]) for row in rows}
