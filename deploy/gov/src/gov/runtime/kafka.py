@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jgo.maven
-import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -219,7 +218,7 @@ def fetch(jar: Jar, repository: Path, progress: DownloadProgress | None = None) 
         target.unlink(missing_ok=True)
         try:
             return Path(artifact.resolve())
-        except (requests.RequestException, RuntimeError, OSError) as error:
+        except (OSError, RuntimeError) as error:
             target.unlink(missing_ok=True)
             if attempt == DOWNLOAD_TRIES:
                 raise JarRefused(
