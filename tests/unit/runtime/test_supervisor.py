@@ -313,7 +313,9 @@ asyncio.run(Supervisor([child], folder / "logs", output=None, on_change=announce
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-@pytest.mark.skipif(sys.platform != "linux", reason="not to be had on this platform: only Linux tells a child that its parent died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="not to be had on this platform: only Linux tells a child that its parent died"
+)
 async def test_no_child_outlives_its_supervisor(tmp_path: Path, number: signal.Signals) -> None:
     supervisor = await asyncio.create_subprocess_exec(sys.executable, "-c", SUPERVISOR_PROGRAM, str(tmp_path))
     pid_file = tmp_path / "pid"
