@@ -82,6 +82,14 @@ class AtTimeLimit(Enum):
     ESCALATE = "escalate"
 
 
+class Duty(Enum):
+    """What keeps a person from voting on a project."""
+
+    SUBMITTER = "submitter"
+    PROJECT_MANAGER = "project_manager"
+    SPONSOR = "sponsor"
+
+
 class Ending(Enum):
     """Why a review concluded when it did."""
 
@@ -140,7 +148,7 @@ class RoleRevoked:
 
 @value
 class ValueBand:
-    """Up to which project value a body decides; `upper` None is without limit; `inclusive` says if `upper` itself is in."""
+    """Up to which project value a body decides; `upper` None is no limit; `inclusive` says if `upper` itself is in."""
 
     body: BodyId
     upper: Money | None
@@ -158,7 +166,7 @@ class ValueBandsPublished:
 
 @value
 class Electorate:
-    """Who votes: holders of roles at the project, named people, a body's members, the body that the value bands name."""
+    """Who votes: holders of roles at the project, named people, a body's members, the body of the value's band."""
 
     roles: tuple[Role, ...]
     people: tuple[SubjectId, ...]
@@ -186,8 +194,8 @@ class TimeLimit:
 class GatePolicyPublished:
     """How a kind of review is decided in a portfolio from now on; `number` counts its editions from 1.
 
-    `gate` names the gate for reviews of gates, None for the other kinds. `threshold` is the share of the electorate that
-    must approve under rule threshold. `failed_outcome` is what a review that fails comes to.
+    `gate` names the gate for reviews of gates, None for the other kinds. `threshold` is the share of the electorate
+    that must approve under rule threshold. `failed_outcome` is what a review that fails comes to.
     """
 
     portfolio: PortfolioId
@@ -228,8 +236,16 @@ class Elector:
 
     subject: SubjectId
     person: PersonId
-    authority: Name
+    authority: Text
     veto: bool
+
+
+@value
+class Exclusion:
+    """Someone who may not vote whatever their authority, because of what they are to the project."""
+
+    person: PersonId
+    duty: Duty
 
 
 @value
@@ -263,13 +279,14 @@ class ReviewSubmitted:
     policy: Seen
     policy_number: int
     electorate: tuple[Elector, ...]
-    excluded: tuple[PersonId, ...]
+    excluded: tuple[Exclusion, ...]
     votes_needed: int
     rule: Rule
     threshold: Decimal | None
     failed_outcome: Outcome
     body: BodyId | None
     evidence: tuple[Evidence, ...]
+    submitted_at: datetime
     closes_at: datetime | None
     at_time_limit: AtTimeLimit | None
 
@@ -330,6 +347,13 @@ class ReviewWithdrawn:
 
     project: ProjectId
     reason: Text
+
+
+@event("approvals", version=1)
+class ReviewsEnded:
+    """Nothing of this project is reviewed any more, for the project has ended before its aim."""
+
+    project: ProjectId
 
 
 @event("approvals", version=1)

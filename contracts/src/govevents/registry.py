@@ -45,7 +45,7 @@ CONSUMERS: Final = (
     _reads("projects", "projects", *_NODES),
     _reads("projects", "approvals", *_ROLES, approvals.ReviewConcluded),
     _reads("approvals", "projects", *_NODES, projects.CharterAmended, projects.ProjectTerminated),
-    _reads("approvals", "approvals", *_ROLES),
+    _reads("approvals", "approvals", *_ROLES, approvals.ReviewSubmitted),
     _reads("risks", "projects", *_NODES),
     _reads("risks", "approvals", *_ROLES),
     _reads("risks", "risks", risks.RiskOccurred),
