@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from govkernel.reactions import Reaction
+
 from govevents.approvals import ReviewConcluded, ReviewKind
 from govevents.document import Recorded
 from govkernel.domain import Link, ReviewId
-from govkernel.reactions import Reaction
 from projects.domain.project import PROJECT, HeedClosure, HeedGate, Verdict
 
 
