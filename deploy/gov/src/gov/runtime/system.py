@@ -26,6 +26,8 @@ from gov.runtime.state import AlreadyRunning, State
 from gov.runtime.supervisor import Child, ChildState, ChildStatus, StartFailed, Supervisor
 
 AUDIENCE = "gatehouse"
+# The demo issuer's name, not its address: people keep their ids when it gets another port.
+ISSUER = "http://demo.gatehouse.localhost"
 WATERMARKS_TOPIC = "gov.watermarks.v1"
 PARTITIONS = 12
 
@@ -275,7 +277,8 @@ class LocalSystem:
             "GOV_KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{ports['kafka']}",
             "GOV_HTTP_HOST": LOOPBACK,
             "GOV_HTTP_PORT": str(ports[service]),
-            "GOV_OIDC_ISSUER": f"http://{LOOPBACK}:{ports['issuer']}",
+            "GOV_OIDC_ISSUER": ISSUER,
+            "GOV_OIDC_JWKS_URL": f"http://{LOOPBACK}:{ports['issuer']}/jwks",
             "GOV_OIDC_AUDIENCE": AUDIENCE,
             "GOV_DEMO": "1",
             "GOV_LOG_FORMAT": "text",
@@ -288,6 +291,7 @@ class LocalSystem:
             "GOV_ISSUER_HOST": LOOPBACK,
             "GOV_ISSUER_PORT": str(ports["issuer"]),
             "GOV_ISSUER_KEY_FILE": str(self.state.folder / "issuer.key"),
+            "GOV_OIDC_ISSUER": ISSUER,
             "GOV_OIDC_AUDIENCE": AUDIENCE,
         }
 
