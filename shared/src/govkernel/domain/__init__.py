@@ -22,6 +22,7 @@ from govevents.values import (
     ValueRefused,
 )
 from govkernel.domain.aggregate import Aggregate, Deadline, Link
+from govkernel.domain.reaction import Reaction
 from govkernel.domain.refusals import NotKnownYet, Refusal, differences
 from govkernel.domain.specification import Specification
 
@@ -41,6 +42,7 @@ __all__ = [
     "PortfolioId",
     "ProgrammeId",
     "ProjectId",
+    "Reaction",
     "Refusal",
     "ReportId",
     "ReviewId",

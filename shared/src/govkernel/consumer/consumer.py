@@ -1,0 +1,343 @@
+"""One replica of one consumer: leases, reading, batches, parked records, over and over, until told to stop."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from govevents.catalogue import Catalogue, topic_of
+from govkernel.consumer.guard import Kind, Stopped
+from govkernel.consumer.inbox import GuardMoved, Inbox
+from govkernel.consumer.leases import Lease, Leases
+from govkernel.consumer.ports import Handler, Reader, TopicMadeAnew, Topics, Unavailable
+from govkernel.kafka import KafkaUnavailable, OffsetGone, TopicMissing
+from govkernel.postgres import UNAVAILABLE
+
+TRY_AGAIN: Final = (*UNAVAILABLE, asyncpg.PostgresError, KafkaUnavailable, TopicMissing, Unavailable, GuardMoved)
+"""What a later pass may be spared. Nothing of the failed one has had an effect."""
+
+SHORTEST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 60.0
+IDLE_RETRY_S: Final = 5.0
+SHORTEST_PAUSE_S: Final = 0.1
+IDENTITY_CHECK_S: Final = 30.0
+COMMIT_S: Final = 5.0
+
+PARTITIONS: Final = """
+INSERT INTO consumer_partitions (consumer, topic, partition) SELECT $1, $2, generate_series(0, $3::int - 1)
+ON CONFLICT DO NOTHING"""
+
+IDENTIFY: Final = """
+UPDATE consumer_partitions SET cluster_id = $3, topic_id = $4 WHERE consumer = $1 AND topic = $2 AND topic_id IS NULL"""
+
+IDENTITIES: Final = """
+SELECT cluster_id, topic_id, sum(count(*)) OVER ()::int AS partitions
+FROM consumer_partitions WHERE consumer = $1 AND topic = $2 GROUP BY cluster_id, topic_id"""
+
+PARKED: Final = "SELECT kind, count(*) AS records FROM parked WHERE consumer = $1 GROUP BY kind"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """A partition that this replica reads: the next offset, the topic's end as last seen, and how many lie between."""
+
+    partition: int
+    epoch: int
+    next_offset: int
+    end_offset: int
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStatus:
+    """How a consumer is doing in this replica.
+
+    `parked` counts records by kind, for all replicas. `alarm` is what needs a person; `trouble` what is tried again.
+    """
+
+    consumer: str
+    topic: str
+    ready: bool
+    partitions: tuple[PartitionStatus, ...]
+    lag: int
+    parked: dict[str, int]
+    last_applied_at: datetime | None
+    alarm: str | None
+    trouble: str | None
+
+
+class Consumer:
+    """Feeds a handler with the events of its topic, sharing the partitions with other replicas of the same name.
+
+    `lease_s` is how long a silent replica keeps its partitions. `commit_as` is a group's name under which offsets are
+    also shown to Kafka's tools. `on_applied` is called after each commit that applied events: whoever waits for their
+    effects is woken there. The reader is this consumer's own.
+    """
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[Any]",
+        handler: Handler,
+        catalogue: Catalogue,
+        *,
+        reader: Reader,
+        topics: Topics,
+        replica: UUID,
+        lease_s: float = 10.0,
+        poll_s: float = 0.25,
+        most_records: int = 2000,
+        commit_as: str | None = None,
+        on_applied: Callable[[], None] | None = None,
+    ) -> None:
+        self.handler = handler
+        self.topic = topic_of(handler.service)
+        self._pool = pool
+        self._reader = reader
+        self._topics = topics
+        self._replica = replica
+        self._poll_s = poll_s
+        self._most_records = most_records
+        self._commit_as = commit_as
+        self._on_applied = on_applied
+        self._leases = Leases(pool, consumer=handler.name, topic=self.topic, replica=replica, lease_s=lease_s)
+        self._inbox = Inbox(pool, handler, catalogue, topic=self.topic, lease_s=lease_s)
+        self._reading = False
+        self._held: dict[int, Lease] = {}
+        self._positions: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._too_new: dict[int, Stopped] = {}
+        self._parked: dict[str, int] = {}
+        self._claim_at = self._identify_at = self._commit_at = self._retry_at = self._pause_until = 0.0
+        self._waits: dict[UUID, tuple[float, float]] = {}
+        self._nudged = False
+        self._committed: dict[int, int] = {}
+        self._committing: asyncio.Task[None] | None = None
+        self._claimed = False
+        self._last_applied_at: datetime | None = None
+        self._alarm: str | None = None
+        self._trouble: str | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until told to stop, waiting for a database or Kafka that is away.
+
+        Raises OffsetGone or TopicMadeAnew where the topic is not what was read before: a person has to look.
+        """
+        delay_s = 0.25
+        try:
+            while not stop.is_set():
+                try:
+                    await self.one_pass()
+                    self._trouble = None
+                    delay_s = 0.25
+                except TRY_AGAIN as error:
+                    self._trouble = f"{type(error).__name__}: {error}"
+                    log.warning("%s: tries again in %.2f s: %s", self.handler.name, delay_s, self._trouble)
+                    await self._begin_anew(reconnect=isinstance(error, (KafkaUnavailable, TopicMissing)))
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), delay_s)
+                    delay_s = min(10.0, delay_s * 2)
+        except (OffsetGone, TopicMadeAnew) as error:
+            self._alarm = str(error)
+            log.error("%s: stops: %s", self.handler.name, error)
+            raise
+        finally:
+            await self.close()
+
+    async def one_pass(self) -> int:
+        """Claim partitions, try parked events where that is due, apply what has arrived; how many events were applied.
+
+        Raises what `run` waits out or ends with.
+        """
+        now = asyncio.get_running_loop().time()
+        if not self._reading:
+            await self._reader.start()
+            self._reading = True
+            self._identify_at = 0.0
+        if now >= self._identify_at:
+            await self._identify()
+            self._identify_at = now + IDENTITY_CHECK_S
+        if now >= self._claim_at:
+            await self._claim()
+            self._claim_at = now + self._leases.lease_s / 3
+        applied = await self._retry_parked()
+        fetched = await self._reader.fetch(timeout_s=self._poll_s, most_records=self._most_records)
+        fetched = [each for each in fetched if each.partition in self._held]
+        if fetched:
+            epochs = {partition: lease.epoch for partition, lease in self._held.items()}
+            taken = await self._inbox.take(fetched, self._replica, epochs)
+            applied += taken.applied
+            self._positions.update(taken.positions)
+            for partition, offset in taken.misplaced.items():
+                self._positions[partition] = offset
+                self._reader.seek(partition, offset)
+            if taken.stopped:
+                await self._give_up(taken.stopped)
+            if taken.lost or taken.stopped:
+                self._read_only(self._held.keys() - taken.lost - taken.stopped.keys())
+            if taken.parked:
+                log.warning("%s: parked %d records of %s", self.handler.name, taken.parked, self.topic)
+                await self._count_parked()
+        if applied:
+            self._nudged = True
+            self._last_applied_at = datetime.now(UTC)
+            if self._on_applied is not None:
+                self._on_applied()
+        self._show_offsets()
+        return applied
+
+    def nudge(self) -> None:
+        """Something has become known in this service: events that were rejected for the want of it are tried now."""
+        self._nudged = True
+
+    def status(self) -> ConsumerStatus:
+        """How it is doing, as of the last claim."""
+        partitions = tuple(
+            PartitionStatus(
+                partition,
+                lease.epoch,
+                self._positions[partition],
+                self._ends.get(partition, self._positions[partition]),
+                max(0, self._ends.get(partition, 0) - self._positions[partition]),
+            )
+            for partition, lease in sorted(self._held.items())
+        )
+        blocked = self._parked.get(Kind.FORK.value, 0)
+        alarm = self._alarm or (f"{blocked} records contradict what was applied before" if blocked else None)
+        if alarm is None and self._too_new:
+            alarm = next(iter(self._too_new.values())).reason
+        return ConsumerStatus(
+            self.handler.name,
+            self.topic,
+            self._claimed and self._alarm is None and self._trouble is None,
+            partitions,
+            sum(each.lag for each in partitions),
+            dict(self._parked),
+            self._last_applied_at,
+            alarm,
+            self._trouble,
+        )
+
+    async def close(self) -> None:
+        """Give up the leases, so that others need not wait for them, and disconnect."""
+        self._held.clear()
+        if self._committing is not None:
+            self._committing.cancel()
+        with contextlib.suppress(*TRY_AGAIN):
+            await self._leases.release()
+        await self._disconnect()
+
+    async def _identify(self) -> None:
+        partitions = await self._reader.partitions()
+        identity = await self._topics.identity(self.topic)
+        now = identity.cluster_id, identity.topic_id
+        async with self._pool.acquire(timeout=5) as connection, connection.transaction():
+            known = await connection.fetch(IDENTITIES, self.handler.name, self.topic)
+            if not known:
+                await connection.execute(PARTITIONS, self.handler.name, self.topic, partitions)
+            for row in known:
+                was = row["cluster_id"], row["topic_id"]
+                if was not in {(None, None), now}:
+                    raise TopicMadeAnew(
+                        f"{self.topic} is topic {now[1]} of cluster {now[0]}, but {self.handler.name} has read topic "
+                        f"{was[1]} of cluster {was[0]}: its offsets mean other records. Bring the old topic back, or "
+                        "let the consumer read the new one from its beginning under a new name"
+                    )
+                if row["partitions"] != partitions:
+                    raise TopicMadeAnew(
+                        f"{self.topic} has {partitions} partitions, but {self.handler.name} has read "
+                        f"{row['partitions']}: streams have moved between them. The number of partitions is fixed at installation"
+                    )
+            await connection.execute(IDENTIFY, self.handler.name, self.topic, *now)
+
+    async def _claim(self) -> None:
+        before = {partition: lease.epoch for partition, lease in self._held.items()}
+        refused = {partition: stopped.offset for partition, stopped in self._too_new.items()}
+        leases = await self._leases.claim(refused=refused)
+        self._held = {lease.partition: lease for lease in leases}
+        if before != {lease.partition: lease.epoch for lease in leases}:
+            self._positions = {lease.partition: lease.next_offset for lease in leases}
+            self._reader.assign(self._positions)
+            self._nudged = True
+            for lease in leases:
+                self._too_new.pop(lease.partition, None)
+        await self._count_parked()
+        self._ends = await self._reader.ends(list(self._held)) if self._held else {}
+        self._claimed = True
+
+    async def _give_up(self, stopped: dict[int, Stopped]) -> None:
+        for each in stopped.values():
+            log.error("%s: leaves a partition to a newer replica: %s", self.handler.name, each.reason)
+        self._too_new.update(stopped)
+        await self._leases.release(list(stopped))
+
+    def _read_only(self, partitions: set[int]) -> None:
+        self._held = {partition: self._held[partition] for partition in partitions}
+        self._positions = {partition: self._positions[partition] for partition in partitions}
+        self._reader.assign(self._positions)
+
+    async def _retry_parked(self) -> int:
+        clock = asyncio.get_running_loop().time
+        now = clock()
+        waiting = sum(self._parked.get(kind.value, 0) for kind in (Kind.NOT_YET, Kind.GAP, Kind.BEHIND))
+        if not waiting or not self._held or now < self._pause_until or not (self._nudged or now >= self._retry_at):
+            return 0
+        besides = [] if self._nudged else [stream for stream, (due, _) in self._waits.items() if due > now]
+        self._nudged = False
+        epochs = {partition: lease.epoch for partition, lease in self._held.items()}
+        tried, applied = await self._inbox.retry(self._replica, epochs, besides=besides)
+        waits = {stream: self._waits[stream] for stream in besides}
+        for stream in tried:
+            wait_s = min(LONGEST_RETRY_S, 2 * self._waits.get(stream, (0.0, SHORTEST_RETRY_S / 2))[1])
+            waits[stream] = now + wait_s, wait_s
+        self._waits = waits
+        self._retry_at = min((due for due, _ in waits.values()), default=now + IDLE_RETRY_S)
+        # However much is parked, trying it again takes no more than a sixth of the time.
+        self._pause_until = clock() + max(SHORTEST_PAUSE_S, 5 * (clock() - now))
+        if tried:
+            await self._count_parked()
+        return applied
+
+    async def _count_parked(self) -> None:
+        async with self._pool.acquire(timeout=5) as connection:
+            rows = await connection.fetch(PARKED, self.handler.name)
+        counted: dict[str, int] = {row["kind"]: row["records"] for row in rows}
+        if counted.get(Kind.FORK.value, 0) > self._parked.get(Kind.FORK.value, 0):
+            log.error("%s: a record contradicts what was applied before; see what is parked", self.handler.name)
+        self._parked = counted
+
+    def _show_offsets(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._commit_as is None or now < self._commit_at or self._positions == self._committed:
+            return
+        if self._committing is not None and not self._committing.done():
+            return
+        self._commit_at = now + COMMIT_S
+        self._committed = dict(self._positions)
+        self._committing = asyncio.create_task(self._commit(self._commit_as, self._committed))
+
+    async def _commit(self, group: str, offsets: dict[int, int]) -> None:
+        # For tools alone: nobody reads these offsets, so a failure costs nothing.
+        with contextlib.suppress(KafkaUnavailable, TopicMissing):
+            await self._topics.commit(group, self.topic, offsets)
+
+    async def _begin_anew(self, *, reconnect: bool) -> None:
+        # What was fetched and not applied is fetched again: the rows say from where.
+        self._held.clear()
+        self._claim_at = 0.0
+        if reconnect:
+            await self._disconnect()
+        elif self._reading:
+            self._reader.assign({})
+
+    async def _disconnect(self) -> None:
+        self._reading = False
+        with contextlib.suppress(KafkaUnavailable):
+            await self._reader.close()
