@@ -218,4 +218,3 @@ def test_every_kpi_has_its_own_name_and_says_its_formula_and_unit() -> None:
         assert kpi.version >= 1
         assert kpi.formula
         assert kpi.unit
-        assert all(threshold.source for threshold in kpi.thresholds)

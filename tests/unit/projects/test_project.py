@@ -41,6 +41,7 @@ from projects.domain.project import (
     HeedGate,
     HoldProject,
     MethodologyUnclear,
+    MilestoneNotYetReached,
     MoveProject,
     ObservationDiffers,
     OnHold,
@@ -71,6 +72,7 @@ TOP = NodeId(PORTFOLIO)
 OTHER = NodeId(UUID(int=2))
 ANA = SubjectId(UUID(int=3))
 REVIEW, LATER_REVIEW = ReviewId(UUID(int=4)), ReviewId(UUID(int=5))
+TODAY = date(2026, 1, 1)
 SOURCE = Source("report.csv", "a" * 64, 7)
 LATER_SOURCE = Source("newer report.csv", "b" * 64, 7)
 
@@ -180,7 +182,7 @@ def test_a_methodology_is_unclear_with(phases: tuple[Phase, ...]) -> None:
         HeedGate("G1", REVIEW, Verdict.GO),
         HeedClosure(REVIEW, Verdict.GO),
         RecordObservation(date(2014, 5, 1), None, None, None, None, None, SOURCE),
-        SetMilestone("tender", MilestoneBasis.ACTUAL, date(2014, 5, 1), None),
+        SetMilestone("tender", MilestoneBasis.ACTUAL, date(2014, 5, 1), None, TODAY),
     ],
     ids=lambda command: type(command).__name__,
 )
@@ -473,9 +475,9 @@ def test_an_ended_project_can_still_be_observed() -> None:
 
 
 def test_a_milestone_is_planned_moved_and_reached() -> None:
-    planned = SetMilestone("tender", MilestoneBasis.PLANNED, date(2017, 2, 16), SOURCE)
-    moved = replace(planned, date=date(2017, 3, 1))
-    reached = SetMilestone("tender", MilestoneBasis.ACTUAL, date(2017, 3, 2), None)
+    planned = SetMilestone("tender", MilestoneBasis.PLANNED, date(2017, 2, 16), SOURCE, TODAY)
+    moved = replace(planned, on=date(2017, 3, 1))
+    reached = SetMilestone("tender", MilestoneBasis.ACTUAL, date(2017, 3, 2), None, TODAY)
     project.given(REGISTERED).when(planned, moved).then(
         MilestoneSet("tender", MilestoneBasis.PLANNED, date(2017, 3, 1), SOURCE)
     )
@@ -485,9 +487,17 @@ def test_a_milestone_is_planned_moved_and_reached() -> None:
 
 
 def test_setting_the_same_milestone_again_adds_nothing_wherever_it_was_read() -> None:
-    planned = SetMilestone("tender", MilestoneBasis.PLANNED, date(2017, 2, 16), SOURCE)
-    reached = SetMilestone("tender", MilestoneBasis.ACTUAL, date(2017, 3, 2), None)
+    planned = SetMilestone("tender", MilestoneBasis.PLANNED, date(2017, 2, 16), SOURCE, TODAY)
+    reached = SetMilestone("tender", MilestoneBasis.ACTUAL, date(2017, 3, 2), None, TODAY)
     project.given(REGISTERED).when(planned, reached, replace(planned, source=LATER_SOURCE)).then_nothing()
+
+
+def test_a_milestone_that_is_still_to_come_is_planned_and_has_not_happened() -> None:
+    tomorrow = SetMilestone("tender", MilestoneBasis.ACTUAL, date(2026, 1, 2), SOURCE, TODAY)
+    project.given(REGISTERED).when(tomorrow).then_refused(MilestoneNotYetReached)
+    project.given(REGISTERED).when(replace(tomorrow, basis=MilestoneBasis.PLANNED)).then(
+        MilestoneSet("tender", MilestoneBasis.PLANNED, date(2026, 1, 2), SOURCE)
+    )
 
 
 def test_a_registered_project_is_active() -> None:

@@ -4,17 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from govkernel.reactions import Reaction
-
 from govevents.approvals import ReviewConcluded, ReviewKind
 from govevents.document import Recorded
 from govkernel.domain import Link, ReviewId
+from govkernel.domain.reaction import Reaction
 from projects.domain.project import PROJECT, HeedClosure, HeedGate, Verdict
-
-
-def needs(_recorded: Recorded[Any]) -> tuple[Link, ...]:
-    """The links that `react` must be given: none, for a review names its project."""
-    return ()
 
 
 def react(recorded: Recorded[Any], _find: Mapping[Link, tuple[UUID, ...]]) -> tuple[Reaction, ...]:

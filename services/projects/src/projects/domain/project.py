@@ -225,12 +225,13 @@ class RecordObservation:
 
 @dataclass(frozen=True, slots=True)
 class SetMilestone:
-    """Say when a milestone happened, or when it is planned."""
+    """Say when a milestone happened, or when it is planned; `today` is the portfolio's."""
 
     milestone: Code
     basis: MilestoneBasis
-    date: date
+    on: date
     source: Source | None
+    today: date
 
 
 Command: TypeAlias = (
@@ -317,6 +318,10 @@ class ClosureWithOpenConditions(Refusal):
     """A project can't be closed on conditions: they would be open when nobody is left to meet them."""
 
 
+class MilestoneNotYetReached(Refusal):
+    """A milestone with a date to come is planned and has not happened."""
+
+
 class ObservationDiffers(Refusal):
     """The same row of a report on the same date is already on record, and said something else."""
 
@@ -383,9 +388,13 @@ def decide(command: Command, project: Project) -> tuple[Event, ...]:
             record = _known(project).record
             known = record.milestones.get((milestone, basis))
             # Where it was read doesn't make it another date.
-            if known is not None and known.date == command.date:
+            if known is not None and known.date == command.on:
                 return ()
-            return (MilestoneSet(milestone, basis, command.date, command.source),)
+            if basis is MilestoneBasis.ACTUAL and command.on > command.today:
+                raise MilestoneNotYetReached(
+                    f"{milestone}: {command.on} is after {command.today}; set it as planned.", milestone=milestone
+                )
+            return (MilestoneSet(milestone, basis, command.on, command.source),)
         case _:
             assert_never(command)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from govevents.document import Recorded
 from govevents.projections import KpiMeasured
 from govkernel.domain import Link
-from govkernel.reactions import Reaction
+from govkernel.domain.reaction import Reaction
 from reporting.domain.status_report import LINK, STATUS_REPORT, TakeFigure
 
 

@@ -7,18 +7,13 @@ from uuid import UUID
 from govevents.document import Recorded
 from govevents.risks import IssueKind, RiskKind, RiskOccurred
 from govkernel.domain import Link, RiskId
-from govkernel.reactions import Reaction
+from govkernel.domain.reaction import Reaction
 from risks.domain.issue import ISSUE, RaiseIssue
 
 KINDS: Mapping[RiskKind, IssueKind] = {
     RiskKind.THREAT: IssueKind.PROBLEM,
     RiskKind.OPPORTUNITY: IssueKind.OPPORTUNITY,
 }
-
-
-def needs(_recorded: Recorded[Any]) -> tuple[Link, ...]:
-    """The links that `react` must be given: none, for the risk has named its issue."""
-    return ()
 
 
 def react(recorded: Recorded[Any], _find: Mapping[Link, tuple[UUID, ...]]) -> tuple[Reaction, ...]:
