@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -116,32 +115,19 @@ def in_containers() -> Iterator[Infrastructure]:
 @contextlib.contextmanager
 def from_packages() -> Iterator[Infrastructure]:
     """Both servers from packages, for as long as the context lasts; their data is gone afterwards."""
-    from gov.runtime.kafka import KafkaBroker, KafkaError
-    from gov.runtime.ports import choose_ports
-    from gov.runtime.postgres import PostgresError, PostgresServer
+    from gov.runtime.kafka import KafkaError
+    from gov.runtime.postgres import PostgresError
+    from gov.runtime.testing import PackagedInfrastructure
 
-    with tempfile.TemporaryDirectory(prefix="gatehouse-tests-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        postgres_port, kafka_port, controller_port = choose_ports(3)
-        try:
-            postgres = PostgresServer(folder / "postgres", postgres_port, "test")
-            kafka = KafkaBroker(folder / "kafka", kafka_port, controller_port)
-            postgres.initialise()
-            postgres.launch()
-            kafka.initialise()
-            kafka.launch()
-            postgres.wait_until_ready()
-            kafka.wait_until_ready()
-        except (PostgresError, KafkaError) as error:
-            raise InfrastructureUnavailable(str(error)) from error
-        try:
-            yield Infrastructure(postgres.url(), kafka.address, "packages")
-        finally:
-            # Nobody will read the data again, so nothing is lost by not waiting for a clean stop.
-            kafka.kill()
-            postgres.kill()
-            postgres.forget()
+    try:
+        infrastructure = PackagedInfrastructure()
+        infrastructure.start()
+    except (PostgresError, KafkaError) as error:
+        raise InfrastructureUnavailable(str(error)) from error
+    try:
+        yield Infrastructure(infrastructure.postgres_url(), infrastructure.kafka_bootstrap, "packages")
+    finally:
+        infrastructure.stop()
 
 
 class SessionInfrastructure:
