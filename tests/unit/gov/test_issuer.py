@@ -21,7 +21,13 @@ ISSUER = "http://127.0.0.1:8100"
 
 @pytest.fixture
 def client(tmp_path: Path) -> httpx.AsyncClient:
-    app = application(issuer=ISSUER, audience="gatehouse", key=load_or_make(tmp_path / "issuer.pem"), people=accounts())
+    app = application(
+        issuer=ISSUER,
+        address=ISSUER,
+        audience="gatehouse",
+        key=load_or_make(tmp_path / "issuer.pem"),
+        people=accounts(),
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ISSUER)
 
 

@@ -5,7 +5,7 @@ from govkernel.http.bodies import Body, NoBody
 from govkernel.http.commands import AppendedEvent, Call, CommandAnswer
 from govkernel.http.problems import InputError, Problem, ProblemType, Refused, invalid, not_found
 from govkernel.http.queries import Ask, Page
-from govkernel.http.runtime import Authority, Decision, LocalVersions, Runtime, Versions
+from govkernel.http.runtime import Authority, LocalVersions, Operations, Runtime, Versions
 
 __all__ = [
     "AppendedEvent",
@@ -14,10 +14,10 @@ __all__ = [
     "Body",
     "Call",
     "CommandAnswer",
-    "Decision",
     "InputError",
     "LocalVersions",
     "NoBody",
+    "Operations",
     "Page",
     "Problem",
     "ProblemType",

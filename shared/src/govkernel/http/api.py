@@ -22,7 +22,16 @@ from starlette.responses import JSONResponse, Response
 
 from govkernel.domain import NotKnownYet, Refusal
 from govkernel.http.bodies import Body, NoBody
-from govkernel.http.commands import CommandAnswer, CommandRoute, CommandShape, Intend
+from govkernel.http.commands import (
+    IMPORT,
+    Act,
+    ActionRoute,
+    ActionShape,
+    CommandAnswer,
+    CommandRoute,
+    CommandShape,
+    Intend,
+)
 from govkernel.http.middleware import Around
 from govkernel.http.problems import (
     BODY_INVALID,
@@ -55,6 +64,7 @@ from govkernel.http.versions import minimum_versions
 
 QueryFunction = TypeVar("QueryFunction", bound=Callable[..., Awaitable[Any]])
 IntendFunction = TypeVar("IntendFunction", bound=Intend)
+ActFunction = TypeVar("ActFunction", bound=Act)
 
 DEFAULT_REFUSAL_STATUS: Final = 409
 ANY_CALL: Final = (TOKEN_MISSING, FORBIDDEN, HEADER_INVALID, NOT_CAUGHT_UP, UNAVAILABLE_HERE, UNEXPECTED)
@@ -75,7 +85,7 @@ class ServiceApi:
         self.refusals: dict[type[Refusal], int] = {NotKnownYet: DEFAULT_REFUSAL_STATUS, **(refusals or {})}
         self.routes: list[APIRoute] = []
         self.operations: set[str] = set()
-        self.actions: set[str] = set()
+        self.actions: set[str] = {IMPORT}
 
     def refusal_status(self, refusal: Refusal) -> int:
         """The HTTP status of a refusal."""
@@ -164,6 +174,60 @@ class ServiceApi:
             )
             self.routes.append(route)
             return intend
+
+        return declare
+
+    def operate(
+        self,
+        path: str,
+        *,
+        operation: str,
+        action: str,
+        response: type[BaseModel],
+        body: type[Body] = NoBody,
+        status: int = 200,
+        texts: tuple[str, ...] = (),
+    ) -> Callable[[ActFunction], ActFunction]:
+        """Declare a step of operators: POST to `path`, allowed where `action` is allowed at no node."""
+        self._check_new(operation)
+        self.actions.add(action)
+        names = re.findall(r"{(\w+)}", path)
+
+        def declare(act: ActFunction) -> ActFunction:
+            async def endpoint() -> None:
+                """Stands for the step where FastAPI describes it."""
+
+            described: Any = endpoint
+            described.__name__ = operation
+            described.__doc__ = inspect.getdoc(act)
+            described.__signature__ = inspect.Signature(
+                [
+                    *(_parameter(name, Annotated[str if name in texts else int, Path()]) for name in names),
+                    *([_parameter("body", Annotated[body, BodyParameter()])] if body is not NoBody else []),
+                    _parameter(
+                        "idempotency_key",
+                        Annotated[str | None, Header(description=KEY_TEXT, min_length=1, max_length=200)],
+                        None,
+                    ),
+                ]
+            )
+            described.action_shape = ActionShape(body, act, action, status)
+            self.routes.append(
+                ActionRoute(
+                    path,
+                    endpoint,
+                    methods=["POST"],
+                    name=operation,
+                    operation_id=operation,
+                    summary=_summary(act, operation),
+                    description=inspect.getdoc(act),
+                    status_code=status,
+                    response_model=response,
+                    responses=_problem_responses([*ANY_CALL, *ANY_COMMAND], []),
+                    openapi_extra={"security": [{"bearer": []}], "x-gatehouse-action": action},
+                )
+            )
+            return act
 
         return declare
 

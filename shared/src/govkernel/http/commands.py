@@ -70,18 +70,31 @@ class Call(Generic[AnyBody]):
         caller: Caller,
         body: AnyBody,
         path: dict[str, str],
-        command: UUID,
-        now: datetime,
-        origin: Origin,
+        context: Context,
+        expected_version: int | None,
     ) -> None:
         self.runtime = runtime
         self.caller = caller
         self.body = body
         self.path = path
-        self.command = command
-        self.now = now
-        self.origin = origin
+        self.context = context
+        self.expected_version = expected_version
         self.loaded: dict[UUID, Loaded[Any]] = {}
+
+    @property
+    def command(self) -> UUID:
+        """The command's id, which a stream that it creates takes as its own."""
+        return self.context.command
+
+    @property
+    def now(self) -> datetime:
+        """When the organisation knows the fact: now, or the moment that an import or the demo clock says."""
+        return self.context.time
+
+    @property
+    def origin(self) -> Origin:
+        """Whether the command is live, imported or simulated."""
+        return self.context.origin
 
     @property
     def subject(self) -> SubjectId:
@@ -139,10 +152,21 @@ class CommandShape:
     path_names: tuple[str, ...]
 
 
+Act = Callable[[Call[Any]], Awaitable[BaseModel]]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionShape:
+    """What the route class knows of a step that is no command on one stream; `action` is asked for at no node."""
+
+    body: type[Body]
+    act: Act
+    action: str
+    status: int
+
+
 class CommandRoute(APIRoute):
     """The one way in for every command of every service."""
-
-    shape: CommandShape
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The function that answers; FastAPI keeps describing the route, and does no work for it."""
@@ -162,28 +186,53 @@ class CommandRoute(APIRoute):
         return handle
 
 
-async def answer_command(request: Request, runtime: Runtime, shape: CommandShape, correlation: str) -> Response:
-    """Read one command, decide on it through the ledger, and render the answer. Raises what `response_for` knows."""
+class ActionRoute(APIRoute):
+    """The way in for what operators do: read as strictly as a command, and answered by its own function."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The function that answers."""
+        endpoint: Any = self.endpoint
+        shape: ActionShape = endpoint.action_shape
+
+        async def handle(request: Request) -> Response:
+            correlation = str(request.state.correlation)
+            runtime: Runtime = request.app.state.runtime
+            try:
+                call = await read_call(request, runtime, shape.body, correlation, if_match_required=False)
+                await runtime.require(call.caller, shape.action, None, call.context.now)
+                answered = await shape.act(call)
+            except EXPECTED as error:
+                response = response_for(error, correlation)
+                if response is None:
+                    raise
+                return response
+            return Response(answered.model_dump_json(), shape.status, media_type="application/json")
+
+        return handle
+
+
+async def read_call(
+    request: Request, runtime: Runtime, body_model: type[Body], correlation: str, *, if_match_required: bool
+) -> Call[Any]:
+    """Read a request that changes something: token, body, version, key, times. Raises what `response_for` knows."""
     headers = request.headers
     caller = await runtime.verifier.caller(headers.get("authorization"))
     structlog.contextvars.bind_contextvars(subject=str(caller.subject))
     raw = await read_bytes(request)
-    if raw or shape.body is not NoBody:
+    if raw or body_model is not NoBody:
         check_content_type(headers.get("content-type"))
-        body, given = validate(shape.body, raw)
+        body, given = validate(body_model, raw)
     else:
-        body, given = shape.body(), {}
-    path = {name: str(value) for name, value in request.path_params.items()}
+        body, given = body_model(), {}
     seen = headers.get("if-match")
-    expected = if_match(seen, required=shape.if_match)
-    command = command_id(runtime.service, caller.subject, headers.get("idempotency-key"))
+    expected = if_match(seen, required=if_match_required)
     digest = sha256(
         b"\n".join((request.method.encode(), request.url.path.encode(), (seen or "").encode(), canonical(given)))
     ).digest()
     clock = runtime.clock()
     now, told, origin = _times(runtime, caller, clock, headers.get("gov-time"), headers.get("gov-demo-time"))
     context = Context(
-        command=command,
+        command=command_id(runtime.service, caller.subject, headers.get("idempotency-key")),
         digest=digest,
         actor=str(caller.subject),
         now=now,
@@ -193,10 +242,15 @@ async def answer_command(request: Request, runtime: Runtime, shape: CommandShape
         traceparent=str(request.state.traceparent),
     )
     await runtime.wait_until_seen(minimum_versions(headers.get("gov-min-version")))
-    call: Call[Any] = Call(
-        runtime=runtime, caller=caller, body=body, path=path, command=command, now=told, origin=origin
-    )
-    addressed = {_uuid(name, path[name]) for name in shape.path_names}
+    path = {name: str(value) for name, value in request.path_params.items()}
+    return Call(runtime=runtime, caller=caller, body=body, path=path, context=context, expected_version=expected)
+
+
+async def answer_command(request: Request, runtime: Runtime, shape: CommandShape, correlation: str) -> Response:
+    """Read one command, decide on it through the ledger, and render the answer. Raises what `response_for` knows."""
+    call = await read_call(request, runtime, shape.body, correlation, if_match_required=shape.if_match)
+    context = call.context
+    addressed = {call.path_id(name) for name in shape.path_names}
 
     async def intend() -> Intent[Any, Any, Any]:
         call.loaded.clear()
@@ -205,17 +259,17 @@ async def answer_command(request: Request, runtime: Runtime, shape: CommandShape
             head = await runtime.ledger.head(intent.stream)
             if head.version == 0:
                 raise not_found(intent.aggregate.name, intent.stream)
-        await runtime.require(caller, intent.action or shape.action, intent.node, now)
-        if origin is Origin.IMPORTED:
-            await runtime.require(caller, IMPORT, intent.node, now)
+        await runtime.require(call.caller, intent.action or shape.action, intent.node, context.now)
+        if context.origin is Origin.IMPORTED:
+            await runtime.require(call.caller, IMPORT, intent.node, context.now)
         return intent
 
-    if origin is Origin.SIMULATED and runtime.timers is not None:
+    if context.origin is Origin.SIMULATED and runtime.timers is not None:
         # Deadlines that the demo clock has passed come before what is said at its new time.
-        await runtime.timers.fire_due(now, simulated=True)
+        await runtime.timers.fire_due(context.now, simulated=True)
     started = time.perf_counter()
     try:
-        answer = await runtime.ledger.execute(context, intend, expected_version=expected)
+        answer = await runtime.ledger.execute(context, intend, expected_version=call.expected_version)
     except StaleVersion:
         runtime.metrics.conflicts.inc()
         raise

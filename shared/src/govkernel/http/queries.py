@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
+from govkernel.access import Visible
 from govkernel.domain import NodeId, SubjectId
 from govkernel.http.auth import Caller
 from govkernel.http.problems import HEADER_INVALID, InputError, Refused, invalid, not_found, shortened
@@ -88,11 +89,11 @@ class Ask:
         self.decided = True
         await self.runtime.require(self.caller, action, node, self.now)
 
-    async def visible_nodes(self, action: str) -> Collection[NodeId] | None:
-        """The nodes whose subtrees the caller may do the action in; None is without limit."""
+    async def visible_nodes(self, action: str) -> Visible:
+        """The nodes in whose subtrees the caller may do the action; `covers(column)` makes a condition of it."""
         self.decided = True
         return await self.runtime.authority.visible_nodes(
-            self.subject, action, administrator=self.caller.administrator, today=self.now.date()
+            subject=self.subject, action=action, administrator=self.caller.administrator, now=self.now
         )
 
     def open_to_every_caller(self) -> None:

@@ -1,15 +1,17 @@
 """What a running API stands on, handed to it by plain arguments when a process starts."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from govkernel.access import Decision, Visible
+from govkernel.consumer import Consumer, Parked
 from govkernel.domain import NodeId, SubjectId
 from govkernel.http.auth import Caller, TokenVerifier
 from govkernel.http.health import Health
@@ -17,44 +19,23 @@ from govkernel.http.problems import FORBIDDEN, NOT_CAUGHT_UP, Refused
 from govkernel.ledger import Ledger, Timers
 from govkernel.logging import logger
 from govkernel.metrics import Metrics
+from govkernel.relay import Relay
 
 LONGEST_WAIT_S: Final = 5.0
 
 log = logger(__name__)
 
 
-class Decision(Protocol):
-    """Whether something is allowed, and by which rules of which policy."""
-
-    @property
-    def allowed(self) -> bool:
-        """Whether it is."""
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """The ids of the rules that allowed it."""
-
-    @property
-    def policy_hash(self) -> str:
-        """SHA-256 of the policy's file."""
-
-    @property
-    def reason(self) -> str:
-        """The decision in one sentence."""
-
-
 class Authority(Protocol):
-    """Decides what a subject may do; the kernel's is `govkernel.access`."""
+    """Decides what a subject may do; `govkernel.access.Access` is the one of services."""
 
     async def decide(
-        self, subject: SubjectId, action: str, node: NodeId | None, *, administrator: bool, today: date
+        self, *, subject: SubjectId, action: str, node: NodeId | None, administrator: bool, now: datetime
     ) -> Decision:
-        """Whether the subject may do the action at the node; node None stands for the whole installation."""
+        """Whether the subject may do the action at the node; node None is for what belongs to no node."""
 
-    async def visible_nodes(
-        self, subject: SubjectId, action: str, *, administrator: bool, today: date
-    ) -> Collection[NodeId] | None:
-        """The nodes whose subtrees the subject may do the action in; None is without limit."""
+    async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
+        """The nodes in whose subtrees the subject may do the action."""
 
 
 class Versions(Protocol):
@@ -98,6 +79,15 @@ class LocalVersions:
         return any(seen.get(consumer, 0) < version for consumer, of in readers.items() if of == source)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """What operators can look at and do. `parked` and `consumers` are asked anew each time, for builds come and go."""
+
+    parked: Callable[[], Parked]
+    relay: Relay
+    consumers: Callable[[], Sequence[Consumer]]
+
+
 @dataclass(slots=True, kw_only=True)
 class Runtime:
     """The parts that requests are answered with. `clock` gives the time in UTC."""
@@ -113,7 +103,7 @@ class Runtime:
     clock: Callable[[], datetime]
     demo: bool = False
     timers: Timers | None = None
-    parts: Mapping[str, Any] = field(default_factory=dict)
+    operations: Operations | None = None
 
     async def wait_until_seen(
         self, minimum: tuple[tuple[UUID, int], ...], *, timeout_s: float = LONGEST_WAIT_S
@@ -138,7 +128,7 @@ class Runtime:
     async def require(self, caller: Caller, action: str, node: NodeId | None, now: datetime) -> None:
         """Raises Refused (403) where the caller may not do the action at the node."""
         decision = await self.authority.decide(
-            caller.subject, action, node, administrator=caller.administrator, today=now.date()
+            subject=caller.subject, action=action, node=node, administrator=caller.administrator, now=now
         )
         if decision.allowed:
             return

@@ -31,14 +31,19 @@ def main(environment: Mapping[str, str]) -> int:
             "GOV_ISSUER_KEY_FILE: not set; name a file for the signing key, it is made where missing.", file=sys.stderr
         )
         return 2
-    issuer = environment.get("GOV_OIDC_ISSUER", f"http://{host}:{port_text}").rstrip("/")
+    address = f"http://{host}:{port_text}"
+    issuer = environment.get("GOV_OIDC_ISSUER", address).rstrip("/")
     try:
         key = load_or_make(Path(key_file))
     except (KeyRefused, OSError) as error:
         print(f"GOV_ISSUER_KEY_FILE: {error}", file=sys.stderr)
         return 2
     app = application(
-        issuer=issuer, audience=environment.get("GOV_OIDC_AUDIENCE", "gatehouse"), key=key, people=accounts()
+        issuer=issuer,
+        address=address,
+        audience=environment.get("GOV_OIDC_AUDIENCE", "gatehouse"),
+        key=key,
+        people=accounts(),
     )
     uvicorn.run(app, host=host, port=int(port_text), log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     return 0

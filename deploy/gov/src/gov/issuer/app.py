@@ -20,12 +20,13 @@ GRANT: Final = "password"
 def application(
     *,
     issuer: str,
+    address: str,
     audience: str,
     key: ECKey,
     people: Mapping[str, Account],
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """The issuer as an ASGI application; `issuer` is its own address, as tokens name it."""
+    """The issuer as an ASGI application: `issuer` is its name in tokens, `address` where it is to be asked."""
     app = FastAPI(title="Gatehouse demonstration issuer", docs_url=None, redoc_url=None, openapi_url=None)
 
     def refused(error: str, description: str, status: int = 400) -> JSONResponse:
@@ -35,8 +36,8 @@ def application(
     async def discovery() -> dict[str, Any]:
         return {
             "issuer": issuer,
-            "jwks_uri": f"{issuer}/jwks",
-            "token_endpoint": f"{issuer}/token",
+            "jwks_uri": f"{address}/jwks",
+            "token_endpoint": f"{address}/token",
             "grant_types_supported": [GRANT],
             "response_types_supported": ["token"],
             "subject_types_supported": ["public"],
