@@ -29,6 +29,8 @@ LARGEST_BATCH_BYTES: Final = 512 * 1024
 """A batch of records stays below the broker's default `max.message.bytes`, also with one document of 256 KiB more."""
 LARGEST_FETCH_BYTES: Final = 1024 * 1024
 """What one fetch of one partition may bring, so that twelve of them fit into a small container."""
+NEW_TOPIC_KNOWN_AFTER_S: Final = 2.0
+"""How long a broker may take to hear of a topic that was just created."""
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +128,7 @@ class EventProducer:
         self._address = address
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: Any = None
+        self._partitions: dict[str, int] = {}
 
     async def send(self, topic: str, batch: Sequence[Outgoing]) -> dict[int, int]:
         """Send records in their order per stream; the highest acknowledged offset of each partition.
@@ -145,6 +148,7 @@ class EventProducer:
     async def abort(self) -> None:
         """Disconnect at once and send nothing more of what is under way."""
         producer, self._producer = self._producer, None
+        self._partitions.clear()
         if producer is None:
             return
         # An idempotent AIOKafkaProducer retries for ever, and its stop() waits for that; so what waits is failed first.
@@ -181,12 +185,12 @@ class EventProducer:
 
     async def _send_events(self, topic: str, batch: Sequence[Outgoing]) -> dict[int, int]:
         producer = await self._connected()
-        known = await producer.partitions_for(topic)
-        if not known:
-            raise TopicMissing(f"{topic}: there is no such topic; create it first")
+        if topic not in self._partitions:
+            self._partitions[topic] = await _count_partitions(producer.client, topic)
+        partitions = self._partitions[topic]
         by_partition: dict[int, list[tuple[bytes, bytes, list[tuple[str, bytes]]]]] = {}
         for stream, type_name, body in batch:
-            by_partition.setdefault(partition_of(stream, len(known)), []).append(
+            by_partition.setdefault(partition_of(stream, partitions), []).append(
                 (str(stream).encode(), body, [CONTENT_TYPE, ("type", type_name.encode())])
             )
         try:
@@ -356,12 +360,8 @@ class PartitionReader:
 
     async def partitions(self) -> int:
         """How many partitions the topic has. Raises TopicMissing, KafkaUnavailable."""
-        # aiokafka knows a topic only once it was asked for, so the question has to go through its metadata.
         with _as_unavailable(self.topic):
-            known = await asyncio.wait_for(self._consumer._client._wait_on_metadata(self.topic), 20)  # noqa: SLF001
-        if not known:
-            raise TopicMissing(f"{self.topic}: there is no such topic; create it first")
-        return len(known)
+            return await _count_partitions(self._consumer._client, self.topic)  # noqa: SLF001
 
     async def beginnings(self, partitions: Iterable[int]) -> dict[int, int]:
         """The first offset that each partition still has. Raises KafkaUnavailable."""
@@ -374,6 +374,18 @@ class PartitionReader:
         with _as_unavailable(self.topic):
             found = await self._consumer.end_offsets([TopicPartition(self.topic, each) for each in partitions])
         return {each.partition: offset for each, offset in found.items()}
+
+
+async def _count_partitions(client: Any, topic: str) -> int:
+    # By the metadata of all topics: asked for one that is missing, aiokafka keeps on asking, and logs each answer.
+    deadline = asyncio.get_running_loop().time() + NEW_TOPIC_KNOWN_AFTER_S
+    while True:
+        known = (await client.fetch_all_metadata()).partitions_for_topic(topic)
+        if known:
+            return len(known)
+        if asyncio.get_running_loop().time() > deadline:
+            raise TopicMissing(f"{topic}: there is no such topic; create it first")
+        await asyncio.sleep(0.1)
 
 
 @contextlib.contextmanager
@@ -507,7 +519,10 @@ class TopicAdmin:
         partitions = [CommittedPartition(topic, partition, offset) for partition, offset in offsets.items()]
         request = [ConsumerGroupTopicPartitions(group, partitions)]
         futures = self._admin().alter_consumer_group_offsets(request, request_timeout=self._timeout_s)
-        await self._answer(topic, futures[group])
+        answer = await self._answer(topic, futures[group])
+        refused = next((each.error for each in answer.topic_partitions if each.error is not None), None)
+        if refused is not None:
+            raise KafkaUnavailable(f"{group}: the offsets of {topic} were not taken: {refused.str()}")
 
     def _admin(self) -> AdminClient:
         if self._client is None:

@@ -47,8 +47,6 @@ class Checkpoint:
     watermark: datetime | None
 
 
-ENSURE: Final = "INSERT INTO relay_checkpoint (only) VALUES (true) ON CONFLICT DO NOTHING"
-
 TAKE: Final = """
 WITH before AS (SELECT holder FROM relay_checkpoint FOR UPDATE)
 UPDATE relay_checkpoint
@@ -62,7 +60,7 @@ RENEW: Final = """
 UPDATE relay_checkpoint SET lease_until = clock_timestamp() + $3
 WHERE epoch = $1 AND holder = $2 RETURNING epoch"""
 
-RELEASE: Final = "UPDATE relay_checkpoint SET holder = NULL, lease_until = NULL WHERE epoch = $1 AND holder = $2"
+RELEASE: Final = "UPDATE relay_checkpoint SET holder = NULL, lease_until = NULL WHERE holder = $1"
 
 STORE: Final = """
 UPDATE relay_checkpoint
@@ -88,9 +86,6 @@ async def take(connection: Connection, replica: UUID, lease: timedelta) -> tuple
     None while another's lease runs.
     """
     row = await connection.fetchrow(TAKE, replica, lease)
-    if row is None:
-        await connection.execute(ENSURE)
-        row = await connection.fetchrow(TAKE, replica, lease)
     return None if row is None else (_checkpoint(row), row["was_held"])
 
 
@@ -100,9 +95,9 @@ async def renew(connection: Connection, replica: UUID, epoch: int, lease: timede
         raise LeadershipLost(f"epoch {epoch} is over")
 
 
-async def resign(connection: Connection, replica: UUID, epoch: int) -> None:
+async def resign(connection: Connection, replica: UUID) -> None:
     """Let another replica lead at once; nothing of this one is under way."""
-    await connection.execute(RELEASE, epoch, replica)
+    await connection.execute(RELEASE, replica)
 
 
 async def store(connection: Connection, replica: UUID, checkpoint: Checkpoint, lease: timedelta) -> None:

@@ -221,12 +221,11 @@ class Relay:
 
     async def close(self) -> None:
         """Stop sending, and let another replica lead at once."""
-        held = self._held
         await self._let_go()
-        if held is not None:
+        if self._led_until > float("-inf"):
             with contextlib.suppress(*UNAVAILABLE, asyncpg.PostgresError):
                 async with self._pool.acquire(timeout=2) as connection:
-                    await rows.resign(connection, self._replica, held.epoch)
+                    await rows.resign(connection, self._replica)
                     self._led_until = float("-inf")
 
     async def status(self) -> RelayStatus:
@@ -234,8 +233,7 @@ class Relay:
         async with self._pool.acquire(timeout=5) as connection, connection.transaction(readonly=True):
             await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
             row = await connection.fetchrow(STATUS)
-            if row is None:
-                return RelayStatus(None, 0, False, 0, None, 0, None, self._alarm)
+            assert row is not None, "the migration that makes the table also makes its row"
             lag = await connection.fetchrow(LAG, row["low_txid"], row["tail_seq"])
         assert lag is not None
         return RelayStatus(
@@ -429,7 +427,6 @@ async def vouch(
     """
     async with pool.acquire(timeout=5) as connection, connection.transaction():
         identity = await rows.identity_of(connection)
-        await connection.execute(rows.ENSURE)
         await connection.execute(VOUCH, identity.system_identifier, identity.started_at)
         vouched = DatabaseVouchedFor(identity.system_identifier, identity.started_at, reason)
         await record(connection, vouched, actor)

@@ -1,0 +1,168 @@
+"""A ledger with a topic of its own, for the relay's tests: rows are written by hand, in whatever transaction a test needs."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from govevents.document import Document, Origin, encode
+from govevents.operations import RecordSkipped
+from govkernel.kafka import EventProducer, KafkaAddress, Outgoing, Record, TopicAdmin, TopicLog
+from govkernel.relay import Relay
+
+INSERT = """
+INSERT INTO events (stream, version, type, time, recorded_at, document, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+
+
+def document(
+    stream: UUID,
+    version: int = 1,
+    previous: bytes | None = None,
+    *,
+    recorded_at: datetime | None = None,
+    command: UUID | None = None,
+    saying: str = "",
+) -> Document:
+    now = recorded_at or datetime.now(UTC)
+    return encode(
+        RecordSkipped("tests", "topic", 0, 0, saying),
+        service="testing",
+        aggregate="test",
+        stream=stream,
+        version=version,
+        previous_hash=previous,
+        time=now,
+        recorded_at=now,
+        actor="service:testing",
+        command=command or uuid4(),
+        correlation="test",
+        causation=None,
+        origin=Origin.LIVE,
+    )
+
+
+def chain(stream: UUID, length: int, *, after: Document | None = None, command: UUID | None = None) -> list[Document]:
+    made: list[Document] = []
+    for _ in range(length):
+        last = made[-1] if made else after
+        made.append(document(stream, last.version + 1 if last else 1, last.hash if last else None, command=command))
+    return made
+
+
+async def insert(connection: Any, *documents: Document) -> None:
+    await connection.executemany(
+        INSERT,
+        [
+            (each.stream, each.version, each.type, each.time, each.recorded_at, each.body, each.hash)
+            for each in documents
+        ],
+    )
+
+
+class Recording:
+    """A real producer that remembers what it was given, and fails when a test says so."""
+
+    def __init__(self, address: KafkaAddress, before: Callable[[int], None], after: Callable[[int], None]) -> None:
+        self._real = EventProducer(address)
+        self._before = before
+        self._after = after
+        self.batches: list[list[Outgoing]] = []
+
+    async def send(self, topic: str, batch: Sequence[Outgoing]) -> Mapping[int, int]:
+        self._before(len(self.batches))
+        acknowledged = await self._real.send(topic, batch)
+        self.batches.append(list(batch))
+        self._after(len(self.batches) - 1)
+        return acknowledged
+
+    async def put(self, topic: str, key: bytes, value: bytes) -> None:
+        await self._real.put(topic, key, value)
+
+    async def abort(self) -> None:
+        await self._real.abort()
+
+
+@dataclass
+class World:
+    pool: "asyncpg.Pool[Any]"
+    address: KafkaAddress
+    topic: str
+    watermark_topic: str
+    producers: list[Recording] = field(default_factory=list)
+    relays: list[Relay] = field(default_factory=list)
+
+    def relay(
+        self,
+        *,
+        lease_s: float = 5.0,
+        wake: asyncio.Event | None = None,
+        before: Callable[[int], None] = lambda _number: None,
+        after: Callable[[int], None] = lambda _number: None,
+        **others: Any,
+    ) -> Relay:
+        def producer() -> Recording:
+            self.producers.append(Recording(self.address, before, after))
+            return self.producers[-1]
+
+        plain = {
+            "service": "testing",
+            "replica": uuid4(),
+            "producer": producer,
+            "admin": TopicAdmin(self.address),
+            "topic_log": TopicLog(self.address),
+            "wake": wake or asyncio.Event(),
+            "topic": self.topic,
+            "watermark_topic": self.watermark_topic,
+            "lease": timedelta(seconds=lease_s),
+        }
+        made = Relay(self.pool, **{**plain, **others})
+        self.relays.append(made)
+        return made
+
+    async def read(self, topic: str | None = None) -> dict[UUID | str, list[Record]]:
+        """What the topic holds, by key, in its order."""
+        log = TopicLog(self.address)
+        topic = topic or self.topic
+        extent = await log.extent(topic)
+        found: dict[UUID | str, list[Record]] = defaultdict(list)
+        async for fetched in log.read(topic, extent.beginnings, extent.ends):
+            for record in fetched.records:
+                key = (record.key or b"").decode()
+                found[UUID(key) if topic == self.topic else key].append(record)
+        return found
+
+    async def assert_carried(self) -> None:
+        """Every event of the ledger is in the topic, the same bytes, each stream in its order, whatever is repeated."""
+        rows = await self.pool.fetch("SELECT stream, version, document FROM events ORDER BY stream, version")
+        ledger: dict[UUID, list[bytes]] = defaultdict(list)
+        for row in rows:
+            ledger[row["stream"]].append(bytes(row["document"]))
+        topic = {
+            stream: list(dict.fromkeys(each.value for each in records))
+            for stream, records in (await self.read()).items()
+        }
+        assert topic == ledger
+
+    async def set_back(self, checkpoint: str) -> None:
+        """Put the checkpoint back as a restored database has it: an older one, of a server that started before."""
+        await self.pool.execute("DELETE FROM relay_checkpoint")
+        await self.pool.execute(
+            "INSERT INTO relay_checkpoint SELECT (jsonb_populate_record(NULL::relay_checkpoint, $1::text::jsonb)).*",
+            checkpoint,
+        )
+        await self.pool.execute("UPDATE relay_checkpoint SET started_at = started_at - interval '1 hour'")
+
+    async def checkpoint(self) -> str:
+        return str(await self.pool.fetchval("SELECT to_jsonb(relay_checkpoint)::text FROM relay_checkpoint"))
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 20) -> None:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not come about in time"
+        await asyncio.sleep(0.02)

@@ -1,0 +1,204 @@
+"""The edge to a real Kafka: what the relay sends with, and what consumers read with."""
+
+from collections.abc import AsyncIterator, Callable
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from govkernel.kafka import (
+    EventProducer,
+    KafkaAddress,
+    KafkaUnavailable,
+    NewEventTopic,
+    OffsetGone,
+    Outgoing,
+    PartitionReader,
+    SendFailed,
+    TopicAdmin,
+    TopicLog,
+    TopicMissing,
+    partition_of,
+)
+
+NOWHERE = KafkaAddress("127.0.0.1:1")
+
+
+@pytest.fixture
+def address(kafka: str) -> KafkaAddress:
+    return KafkaAddress(kafka)
+
+
+@pytest.fixture
+async def producer(address: KafkaAddress) -> AsyncIterator[EventProducer]:
+    made = EventProducer(address)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def reader(address: KafkaAddress, topic: Callable[..., str]) -> AsyncIterator[PartitionReader]:
+    made = PartitionReader(address, topic(partitions=2))
+    await made.start()
+    yield made
+    await made.close()
+
+
+def stream_in(partition: int, partitions: int) -> UUID:
+    while partition_of(stream := uuid4(), partitions) != partition:
+        pass
+    return stream
+
+
+async def read(reader: PartitionReader, count: int) -> list[bytes]:
+    values: list[bytes] = []
+    for _ in range(100):
+        values.extend(record.value or b"" for fetched in await reader.fetch() for record in fetched.records)
+        if len(values) >= count:
+            break
+    return values
+
+
+async def test_sending_answers_with_the_highest_offset_of_each_partition(
+    producer: EventProducer, topic: Callable[..., str]
+) -> None:
+    name = topic(partitions=2)
+    even, odd = stream_in(0, 2), stream_in(1, 2)
+    assert await producer.send(name, [Outgoing(even, "t", b"a"), Outgoing(odd, "t", b"b")]) == {0: 0, 1: 0}
+    assert await producer.send(name, [Outgoing(odd, "t", b"c"), Outgoing(odd, "t", b"d")]) == {1: 2}
+
+
+async def test_documents_of_the_largest_size_go_out_in_order(producer: EventProducer, reader: PartitionReader) -> None:
+    stream = stream_in(0, 2)
+    bodies = [bytes([number]) * 262_144 for number in range(9)]
+    assert await producer.send(reader.topic, [Outgoing(stream, "t", body) for body in bodies]) == {0: 8}
+    reader.assign({0: 0})
+    assert await read(reader, 9) == bodies
+
+
+async def test_sending_to_a_topic_that_is_not_there_says_so(producer: EventProducer, topic: Callable[..., str]) -> None:
+    with pytest.raises(TopicMissing):
+        await producer.send(f"{topic()}.missing", [Outgoing(uuid4(), "t", b"a")])
+
+
+async def test_sending_to_nowhere_fails_in_time_and_another_try_begins_anew() -> None:
+    producer = EventProducer(NOWHERE, delivery_timeout_s=3)
+    for _ in range(2):
+        with pytest.raises(SendFailed):
+            await producer.send("topic", [Outgoing(uuid4(), "t", b"a")])
+
+
+async def test_a_record_that_the_broker_refuses_fails_and_the_producer_begins_anew(
+    producer: EventProducer, topic: Callable[..., str]
+) -> None:
+    name, stream = topic(partitions=1), uuid4()
+    with pytest.raises(SendFailed):
+        await producer.send(name, [Outgoing(stream, "t", bytes(2_000_000))])
+    assert await producer.send(name, [Outgoing(stream, "t", b"small")]) == {0: 0}
+
+
+async def test_a_fetch_says_where_it_started(producer: EventProducer, reader: PartitionReader) -> None:
+    stream = stream_in(0, 2)
+    await producer.send(reader.topic, [Outgoing(stream, "t", bytes([number])) for number in range(10)])
+    reader.assign({0: 4})
+    (fetched,) = await reader.fetch(timeout_s=10, most_records=3)
+    assert (fetched.partition, fetched.start, fetched.end) == (0, 4, 7)
+    assert [record.offset for record in fetched.records] == [4, 5, 6]
+    reader.seek(0, 9)
+    (fetched,) = await reader.fetch(timeout_s=10)
+    assert (fetched.start, fetched.end) == (9, 10)
+
+
+async def test_an_assignment_replaces_the_one_before(producer: EventProducer, reader: PartitionReader) -> None:
+    even, odd = stream_in(0, 2), stream_in(1, 2)
+    await producer.send(reader.topic, [Outgoing(even, "t", b"a"), Outgoing(odd, "t", b"b")])
+    reader.assign({0: 0, 1: 0})
+    assert sorted(await read(reader, 2)) == [b"a", b"b"]
+    reader.assign({1: 0})
+    assert reader.assigned == {1}
+    assert await read(reader, 1) == [b"b"]
+    reader.assign({})
+    assert await reader.fetch(timeout_s=0.01) == []
+    reader.assign({0: 0})
+    assert await read(reader, 1) == [b"a"]
+
+
+async def test_an_offset_that_is_gone_is_an_alarm_and_never_a_reset(
+    producer: EventProducer, reader: PartitionReader
+) -> None:
+    stream = stream_in(0, 2)
+    await producer.send(reader.topic, [Outgoing(stream, "t", b"a")])
+    reader.assign({0: 50})
+    with pytest.raises(OffsetGone) as gone:
+        for _ in range(100):
+            await reader.fetch()
+    assert (gone.value.partition, gone.value.offset) == (0, 50)
+    reader.seek(0, 0)
+    assert await read(reader, 1) == [b"a"]
+
+
+async def test_a_reader_knows_partitions_beginnings_and_ends(producer: EventProducer, reader: PartitionReader) -> None:
+    await producer.send(reader.topic, [Outgoing(stream_in(1, 2), "t", b"a")])
+    assert await reader.partitions() == 2
+    assert await reader.beginnings([0, 1]) == {0: 0, 1: 0}
+    assert await reader.ends([0, 1]) == {0: 0, 1: 1}
+
+
+async def test_reading_from_nowhere_fails() -> None:
+    with pytest.raises(KafkaUnavailable):
+        await PartitionReader(NOWHERE, "topic").start(timeout_s=3)
+    with pytest.raises(KafkaUnavailable):
+        await TopicAdmin(NOWHERE, timeout_s=1).identity("topic")
+
+
+async def test_a_range_is_read_to_its_end_and_no_further(
+    producer: EventProducer, address: KafkaAddress, topic: Callable[..., str]
+) -> None:
+    name = topic(partitions=2)
+    even, odd = stream_in(0, 2), stream_in(1, 2)
+    await producer.send(name, [Outgoing(stream, "t", bytes([at])) for at in range(5) for stream in (even, odd)])
+    log = TopicLog(address)
+    found = [
+        (fetched.partition, record.offset)
+        async for fetched in log.read(name, {0: 1, 1: 4}, {0: 3, 1: 5})
+        for record in fetched.records
+    ]
+    assert sorted(found) == [(0, 1), (0, 2), (1, 4)]
+    assert [each async for each in log.read(name, {0: 3}, {0: 3})] == []
+    with pytest.raises(TopicMissing):
+        await log.extent(f"{name}.missing")
+
+
+async def test_a_topic_made_anew_has_another_identity(address: KafkaAddress, kafka: str) -> None:
+    admin, name = TopicAdmin(address), f"gov.test-{uuid4().hex}.events.v1"
+    wanted = [NewEventTopic(name, partitions=1)]
+    assert await admin.create(wanted) == (name,)
+    assert await admin.create(wanted) == ()
+    first = await admin.identity(name)
+    assert await admin.identity(name) == first
+    client = AdminClient({"bootstrap.servers": kafka})
+    client.delete_topics([name], operation_timeout=30)[name].result(timeout=30)
+    with pytest.raises(TopicMissing):
+        await admin.identity(name)
+    assert await admin.create(wanted) == (name,)
+    second = await admin.identity(name)
+    assert (second.cluster_id, second.topic_id != first.topic_id) == (first.cluster_id, True)
+    client.delete_topics([name], operation_timeout=30)[name].result(timeout=30)
+
+
+async def test_committed_offsets_are_there_for_tools(
+    producer: EventProducer, address: KafkaAddress, kafka: str, topic: Callable[..., str]
+) -> None:
+    name, group = topic(partitions=1), f"group-{uuid4().hex}"
+    await producer.send(name, [Outgoing(uuid4(), "t", b"a")])
+    admin = TopicAdmin(address)
+    await admin.commit(group, name, {0: 1})
+    await admin.commit(group, name, {0: 1})
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(name, 0)])
+        assert await consumer.committed(TopicPartition(name, 0)) == 1
+    finally:
+        await consumer.stop()
