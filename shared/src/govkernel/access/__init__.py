@@ -1,0 +1,19 @@
+"""Access: deny by default, decided by roles at a node and above it, under a policy that an auditor can read."""
+
+from govkernel.access.access import Access, Visible
+from govkernel.access.models import ACCESS_MODELS, NODES, ROLES
+from govkernel.access.policy import Assignment, Decision, Policy, PolicyRefused, Rule, decide
+
+__all__ = [
+    "ACCESS_MODELS",
+    "NODES",
+    "ROLES",
+    "Access",
+    "Assignment",
+    "Decision",
+    "Policy",
+    "PolicyRefused",
+    "Rule",
+    "Visible",
+    "decide",
+]

@@ -1,0 +1,105 @@
+"""Fetches what a decision rests on: the subject's roles at a node and above it, in one query."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import asyncpg
+from sqlalchemy import ColumnElement, false, select, true
+
+from govevents.approvals import Role
+from govevents.values import NodeId, SubjectId
+from govkernel.access.models import NODES
+from govkernel.access.policy import Assignment, Decision, Policy, decide
+from govkernel.readmodels.tables import views_of
+
+# UNION and not UNION ALL: two moves that crossed could make a circle, which must not hang whoever asks.
+AT_AND_ABOVE: Final = """
+WITH RECURSIVE above (node) AS (
+  SELECT $2::uuid
+  UNION
+  SELECT nodes.parent FROM above JOIN read.nodes ON nodes.node = above.node WHERE nodes.parent IS NOT NULL)
+SELECT above.node, roles.role, roles.first_day, roles.last_day,
+  (SELECT portfolio.time_zone FROM read.nodes AS own JOIN read.nodes AS portfolio ON portfolio.node = own.portfolio
+   WHERE own.node = $2) AS time_zone
+FROM above LEFT JOIN read.roles ON roles.node = above.node AND roles.holder = $1 AND roles.role = ANY($3::text[])"""
+
+ANYWHERE: Final = """
+SELECT roles.node, roles.role, roles.first_day, roles.last_day, portfolio.time_zone
+FROM read.roles LEFT JOIN read.nodes AS own ON own.node = roles.node
+LEFT JOIN read.nodes AS portfolio ON portfolio.node = own.portfolio
+WHERE roles.holder = $1 AND roles.role = ANY($2::text[])"""
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """What a subject may see in lists: everything, or these nodes and all below them."""
+
+    everything: bool
+    nodes: frozenset[NodeId]
+
+    def covers(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """The condition that the node in this column may be seen, for a Core query."""
+        if self.everything:
+            return true()
+        if not self.nodes:
+            return false()
+        nodes, _history = views_of(NODES)
+        tree = select(nodes.c.node).where(nodes.c.node.in_(sorted(self.nodes))).cte("visible_nodes", recursive=True)
+        below = select(nodes.c.node).join(tree, nodes.c.parent == tree.c.node)
+        return column.in_(select(tree.union(below).c.node))
+
+
+class Access:
+    """Decides for one service, by its policy and the read models `roles` and `nodes` of its own database."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]", policy: Policy) -> None:
+        self._pool = pool
+        self.policy = policy
+
+    async def decide(
+        self, *, subject: SubjectId, action: str, node: NodeId | None, administrator: bool, now: datetime
+    ) -> Decision:
+        """Whether a subject may do this at a node now; nothing is above a node that is not known here."""
+        found = []
+        if node is not None:
+            roles = [role.value for role in self.policy.roles_for(action)]
+            found = await self._pool.fetch(AT_AND_ABOVE, subject, node, roles)
+        zone = found[0]["time_zone"] if found else None
+        return decide(
+            self.policy,
+            subject=subject,
+            action=action,
+            node=node,
+            assignments=[_assignment(subject, row) for row in found if row["role"] is not None],
+            nodes_above=frozenset(row["node"] for row in found),
+            administrator=administrator,
+            today=day_in(zone, now),
+        )
+
+    async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
+        """The nodes at which a subject has a role that allows this; what is below them may be seen too."""
+        roles = self.policy.roles_for(action)
+        if administrator and Role.ADMINISTRATOR in roles:
+            return Visible(True, frozenset())
+        rows = await self._pool.fetch(ANYWHERE, subject, [role.value for role in roles])
+        return Visible(
+            False,
+            frozenset(
+                NodeId(row["node"]) for row in rows if _assignment(subject, row).holds_on(day_in(row["time_zone"], now))
+            ),
+        )
+
+
+def _assignment(subject: SubjectId, row: "asyncpg.Record") -> Assignment:
+    return Assignment(subject, Role(row["role"]), NodeId(row["node"]), row["first_day"], row["last_day"])
+
+
+def day_in(time_zone: str | None, now: datetime) -> date:
+    """The day in a portfolio's time zone; in UTC where the portfolio or its time zone is not known here."""
+    try:
+        zone = ZoneInfo(time_zone) if time_zone else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        zone = UTC
+    return now.astimezone(zone).date()

@@ -1,0 +1,117 @@
+"""Digests of a build, by which a live build and a rebuilt one are compared without reading every row out.
+
+A row's digest is SHA-256 of its columns' text, in the database's own unambiguous writing; a stream's is that of its
+rows' in order of key and version; a part's is that of its streams' in order of stream.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+from govkernel.postgres import Connection
+from govkernel.readmodels.builds import Build, columns_in_database
+from govkernel.readmodels.tables import HISTORY, ROWS
+
+LONGEST_QUERY_S: Final = 3600.0
+
+NO_STREAM: Final = UUID(int=0)
+"""Stands for records that name no stream."""
+
+
+class Part(Enum):
+    """What of a build is compared."""
+
+    ROWS = "rows"
+    HISTORY = "history"
+    GUARDS = "guards"
+    PARKED = "parked"
+
+
+StreamDigests = Mapping[Part, Mapping[UUID, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """SHA-256 in hexadecimal of a build's rows, its history (both with provenance) and its parked records.
+
+    `offsets` are the next ones of the snapshot in which all three were read.
+    """
+
+    build: int
+    fold_version: int
+    rows: str
+    history: str
+    parked: str
+    offsets: Mapping[int, int]
+
+
+def combined(streams: Mapping[UUID, bytes]) -> str:
+    """The digest of a part, from those of its streams."""
+    whole = sha256()
+    for stream in sorted(streams):
+        whole.update(stream.bytes)
+        whole.update(streams[stream])
+    return whole.hexdigest()
+
+
+async def stream_digests(
+    connection: Connection, build: Build, *, columns: Iterable[str] | None = None
+) -> dict[Part, dict[UUID, bytes]]:
+    """The digests of each stream's rows, history, guard and parked records.
+
+    The caller's transaction decides of which snapshot. With `columns`, rows and history are compared by these alone.
+    """
+    # How values are written must not depend on who asks.
+    await connection.execute(
+        "SET LOCAL timezone TO 'UTC'; SET LOCAL datestyle TO 'ISO, YMD'; SET LOCAL bytea_output TO hex"
+    )
+    found: dict[Part, dict[UUID, bytes]] = {}
+    for part, table in ((Part.ROWS, ROWS), (Part.HISTORY, HISTORY)):
+        names = [name for name, _ in await columns_in_database(connection, build.schema, table)]
+        if columns is not None:
+            chosen = set(columns)
+            names = [name for name in names if name in chosen]
+        listed = ", ".join(f'"{name}"' for name in names)
+        rows = await connection.fetch(
+            "SELECT stream, sha256(string_agg(sha256(convert_to(row("  # noqa: S608
+            f"{listed})::text, 'UTF8')), ''::bytea ORDER BY key COLLATE \"C\", version)) AS digest "
+            f'FROM "{build.schema}"."{table}" GROUP BY stream',
+            timeout=LONGEST_QUERY_S,
+        )
+        found[part] = {row["stream"]: row["digest"] for row in rows}
+    rows = await connection.fetch(
+        "SELECT stream, sha256(convert_to(row(version, hash)::text, 'UTF8')) AS digest "
+        "FROM consumer_guards WHERE consumer = $1",
+        build.consumer,
+        timeout=LONGEST_QUERY_S,
+    )
+    found[Part.GUARDS] = {row["stream"]: row["digest"] for row in rows}
+    # That a record is parked follows from the topic; why and since when also from when somebody looked.
+    rows = await connection.fetch(
+        "SELECT coalesce(stream, $2) AS stream, sha256(string_agg(sha256(convert_to("
+        "row(topic, partition, record_offset, version, record_key, record_value)::text, 'UTF8')), "
+        "''::bytea ORDER BY topic, partition, record_offset)) AS digest "
+        "FROM parked WHERE consumer = $1 GROUP BY 1",
+        build.consumer,
+        NO_STREAM,
+        timeout=LONGEST_QUERY_S,
+    )
+    found[Part.PARKED] = {row["stream"]: row["digest"] for row in rows}
+    return found
+
+
+def differing(one: StreamDigests, other: StreamDigests) -> dict[Part, list[UUID]]:
+    """The streams in which two builds differ, by part; parts without a difference are left out."""
+    found = {}
+    for part in Part:
+        streams = sorted(
+            stream
+            for stream in one[part].keys() | other[part].keys()
+            if one[part].get(stream) != other[part].get(stream)
+        )
+        if streams:
+            found[part] = streams
+    return found

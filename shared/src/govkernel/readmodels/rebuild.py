@@ -1,0 +1,535 @@
+"""Rebuilds, blue and green: a new build beside the live one, compared at one snapshot, tailed, and then switched to.
+
+Readers notice nothing. A build that differs from the live one although its fold is the same is thrown away, for then
+one of the two is wrong and a person has to look.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from govevents.catalogue import Catalogue
+from govevents.operations import RecordSkipped
+from govkernel.consumer.guard import BLOCKING, Kind, look_at
+from govkernel.consumer.ports import Handler
+from govkernel.kafka import Extent, Fetched
+from govkernel.postgres import Connection
+from govkernel.readmodels.builds import (
+    Build,
+    State,
+    add_indexes,
+    builds_of,
+    columns_in_database,
+    create_build,
+    drop_build,
+    live_build,
+    mark,
+    switch,
+)
+from govkernel.readmodels.digests import LONGEST_QUERY_S, NO_STREAM, Part, differing, stream_digests
+from govkernel.readmodels.handler import ReadModelHandler, kept_records, order_of_history, past_record
+from govkernel.readmodels.model import ReadModel
+from govkernel.readmodels.replay import Place, Replay
+from govkernel.readmodels.tables import HISTORY, PAST_COLUMNS, ROWS, columns_of
+
+REBUILD_LOCK: Final = 7_291_004
+RECORDS_AT_ONCE: Final = 500
+"""How many records are folded before others of this process get their turn."""
+LONGEST_HOLD_S: Final = 2.0
+"""How long the live build may be held still while the new one comes level with it."""
+MOST_EXAMPLES: Final = 10
+
+log = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """A topic as a log that can be read from offset to offset; `govkernel.kafka.TopicLog` is one."""
+
+    async def extent(self, topic: str) -> Extent: ...
+    def read(
+        self, topic: str, start: Mapping[int, int], end: Mapping[int, int] | None = None
+    ) -> AsyncIterator[Fetched]: ...
+
+
+class Follower(Protocol):
+    """Feeds a handler with its topic's events until told to stop; `govkernel.consumer.Consumer` is one."""
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rebuild is. `stage`: reading, writing, comparing, tailing or switched; seconds_left None: unknown."""
+
+    stage: str
+    records: int
+    total: int
+    records_per_s: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How a new build differs from the live one at the snapshot: numbers of streams by part, columns, and examples."""
+
+    streams: Mapping[str, int]
+    columns_added: tuple[str, ...]
+    columns_removed: tuple[str, ...]
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        counted = ", ".join(f"{part}: {count} streams" for part, count in self.streams.items())
+        columns = [*(f"+{name}" for name in self.columns_added), *(f"-{name}" for name in self.columns_removed)]
+        return "; ".join(filter(None, [counted, " ".join(columns), *self.examples]))
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A rebuild that has become live: its build, the snapshot's offsets, and how it differs; None is not at all."""
+
+    build: Build
+    records: int
+    seconds: float
+    offsets: Mapping[int, int]
+    difference: Difference | None
+
+
+class RebuildRunning(Exception):
+    """The read model is being rebuilt already, here or in another replica."""
+
+
+class RebuildFailed(Exception):
+    """A rebuild could not be finished; the live build is as it was."""
+
+
+class RebuildDiffers(RebuildFailed):
+    """The new build differs from the live one and nobody has accepted that; the live build is as it was."""
+
+    def __init__(self, message: str, difference: Difference) -> None:
+        super().__init__(message)
+        self.difference = difference
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """The live build at one moment: where it had read to, what it held, and what operators had done by then."""
+
+    partitions: list["asyncpg.Record"]
+    digests: dict[Part, dict[UUID, bytes]]
+    skipped: frozenset[Place]
+    set_aside: frozenset[Place]
+    blocked: frozenset[UUID]
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        return {row["partition"]: row["next_offset"] for row in self.partitions}
+
+
+@dataclass(slots=True)
+class Rebuild:
+    """One rebuild of one read model. `show` is told of its progress about once a second."""
+
+    pool: "asyncpg.Pool[Any]"
+    model: ReadModel[Any]
+    catalogue: Catalogue
+    log: Log
+    follower_of: Callable[[Handler], Follower]
+    clock: Callable[[], datetime]
+    show: Callable[[Progress], None] = lambda _progress: None
+    _began: float = 0.0
+    _shown: float = field(default=-1.0)
+
+    async def run(self, *, accept_difference: bool = False) -> Rebuilt:
+        """Build anew, compare, tail and switch.
+
+        Raises RebuildRunning, RebuildDiffers, RebuildFailed, NeedsNewerReader, and what Kafka and the database raise.
+        """
+        self._began = asyncio.get_running_loop().time()
+        async with self._locked() as connection:
+            for left in await builds_of(connection, [self.model.name], State.BUILDING, State.TAILING):
+                await drop_build(connection, left, State.FAILED)
+            live = await live_build(connection, self.model.name)
+            assert live is not None, "a service ensures its read models before it rebuilds one"
+            async with connection.transaction():
+                new = await create_build(connection, self.model, State.BUILDING, self.clock())
+            try:
+                return await self._run(connection, live, new, accept_difference=accept_difference)
+            except BaseException as error:
+                # Where even this fails, the next rebuild clears what this one leaves.
+                with contextlib.suppress(Exception):
+                    await drop_build(connection, new, State.FAILED)
+                    await self._note(connection, new, {"failed": f"{type(error).__name__}: {error}"[:2000]})
+                raise
+
+    async def roll_back(self) -> Build:
+        """Let the previous build, where its fold is this process's, come level with the live one and switch back to it.
+
+        Raises RebuildRunning, RebuildFailed.
+        """
+        async with self._locked() as connection:
+            previous = await builds_of(connection, [self.model.name], State.PREVIOUS)
+            live = await live_build(connection, self.model.name)
+            if live is None or not previous:
+                raise RebuildFailed(f"{self.model.name} has no previous build; rebuild it instead")
+            back = previous[-1]
+            if back.fold_version != self.model.version:
+                raise RebuildFailed(
+                    f"{self.model.name}: the previous build has fold version {back.fold_version}, this process "
+                    f"{self.model.version}; roll back with the release that has {back.fold_version}"
+                )
+            await mark(connection, back, State.TAILING)
+            try:
+                await self._tail_and_switch(connection, live, back)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    await mark(connection, back, State.PREVIOUS)
+                raise
+            return back
+
+    @contextlib.asynccontextmanager
+    async def _locked(self) -> AsyncIterator[Connection]:
+        # The lock is the connection's: whoever loses the one has lost the other, and can't switch any more.
+        async with self.pool.acquire(timeout=5) as connection:
+            if not await connection.fetchval(
+                "SELECT pg_try_advisory_lock($1, hashtext($2))", REBUILD_LOCK, self.model.name
+            ):
+                raise RebuildRunning(f"{self.model.name} is being rebuilt already; wait until that has ended")
+            try:
+                yield connection
+            finally:
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await connection.execute(
+                        "SELECT pg_advisory_unlock($1, hashtext($2))", REBUILD_LOCK, self.model.name
+                    )
+
+    async def _run(self, connection: Connection, live: Build, new: Build, *, accept_difference: bool) -> Rebuilt:
+        same_fold = live.fold_version == self.model.version
+        shared = await _shared_columns(connection, live, new)
+        compared_by = None if same_fold else shared.both
+        snapshot = await self._snapshot(connection, live, compared_by)
+        replay, records = await self._read(connection, new, snapshot)
+        await self._tell(connection, new, "writing", records, records)
+        async with connection.transaction():
+            await self._write(connection, new, snapshot, replay)
+        for table in (ROWS, HISTORY):
+            await connection.execute(f'ANALYZE "{new.schema}"."{table}"', timeout=LONGEST_QUERY_S)
+        await self._tell(connection, new, "comparing", records, records)
+        async with connection.transaction():
+            built = await stream_digests(connection, new, columns=compared_by)
+        found = differing(snapshot.digests, built)
+        difference = None
+        if found or shared.added or shared.removed:
+            difference = Difference(
+                {part.value: len(streams) for part, streams in found.items()},
+                shared.added,
+                shared.removed,
+                tuple(await self._examples(connection, live, new, found)),
+            )
+            await self._note(connection, new, {"difference": asdict(difference)})
+        if difference is not None and same_fold:
+            raise RebuildDiffers(
+                f"{self.model.name}: build {new.number} differs from the live build {live.number} although both have "
+                f"fold version {self.model.version}: {difference}",
+                difference,
+            )
+        if difference is not None and not accept_difference:
+            raise RebuildDiffers(
+                f"{self.model.name}: fold version {self.model.version} differs from the live {live.fold_version}; "
+                f"accept the difference to switch: {difference}",
+                difference,
+            )
+        await self._tell(connection, new, "tailing", records, records)
+        await mark(connection, new, State.TAILING)
+        await self._tail_and_switch(connection, live, new)
+        await self._tell(connection, new, "switched", records, records)
+        seconds = asyncio.get_running_loop().time() - self._began
+        return Rebuilt(new, records, seconds, snapshot.offsets, difference)
+
+    async def _snapshot(self, connection: Connection, live: Build, columns: Iterable[str] | None) -> _Snapshot:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            partitions = await connection.fetch(
+                "SELECT * FROM consumer_partitions WHERE consumer = $1 AND topic = $2 ORDER BY partition",
+                live.consumer,
+                self.model.topic,
+            )
+            digests = await stream_digests(connection, live, columns=columns)
+            parked = await connection.fetch(
+                "SELECT partition, record_offset, stream, kind FROM parked WHERE consumer = $1", live.consumer
+            )
+            documents = await connection.fetch(
+                "SELECT document FROM events WHERE type = 'operations.RecordSkipped'", timeout=LONGEST_QUERY_S
+            )
+        skips = [self.catalogue.decode(bytes(row["document"])).event for row in documents]
+        return _Snapshot(
+            partitions,
+            digests,
+            frozenset(
+                (skip.partition, skip.offset)
+                for skip in skips
+                if isinstance(skip, RecordSkipped)
+                and skip.consumer.rpartition("/")[0] == self.model.name
+                and skip.topic == self.model.topic
+            ),
+            frozenset(
+                (row["partition"], row["record_offset"]) for row in parked if row["kind"] == Kind.SET_ASIDE.value
+            ),
+            frozenset(row["stream"] for row in parked if row["kind"] in BLOCKING and row["stream"] is not None),
+        )
+
+    async def _read(self, connection: Connection, new: Build, snapshot: _Snapshot) -> tuple[Replay[Any], int]:
+        replay = Replay(self.model, self.catalogue, skipped=snapshot.skipped, set_aside=snapshot.set_aside)
+        ends = snapshot.offsets
+        total = sum(ends.values())
+        read = 0
+        async for fetched in self.log.read(self.model.topic, dict.fromkeys(ends, 0), ends):
+            for first in range(0, len(fetched.records), RECORDS_AT_ONCE):
+                records = fetched.records[first : first + RECORDS_AT_ONCE]
+                replay.take(
+                    look_at(fetched.partition, each.offset, each.key, each.value, service=self.model.service)
+                    for each in records
+                )
+                read += len(records)
+                await self._tell(connection, new, "reading", read, total)
+                await asyncio.sleep(0)
+        replay.finish(snapshot.blocked)
+        return replay, read
+
+    async def _write(self, connection: Connection, new: Build, snapshot: _Snapshot, replay: Replay[Any]) -> None:
+        columns = [name for name, _ in columns_of(self.model)]
+        await connection.copy_records_to_table(
+            ROWS,
+            schema_name=new.schema,
+            columns=columns,
+            records=_in_turns(
+                record
+                for stream in sorted(replay.streams)
+                for record in kept_records(
+                    self.model, ((stream, key, kept) for key, kept in replay.streams[stream].kept.items())
+                )
+            ),
+            timeout=LONGEST_QUERY_S,
+        )
+        # Sorted first: an index on ranges of blocks is worth something only if a block's rows ended together.
+        replay.past.sort(key=order_of_history)
+        await connection.copy_records_to_table(
+            HISTORY,
+            schema_name=new.schema,
+            columns=[*columns, *(name for name, _ in PAST_COLUMNS)],
+            records=_in_turns(past_record(self.model, each) for each in replay.past),
+            timeout=LONGEST_QUERY_S,
+        )
+        await connection.copy_records_to_table(
+            "consumer_guards",
+            columns=["consumer", "stream", "version", "hash"],
+            records=_in_turns(
+                (new.consumer, stream, guard.version, guard.hash) for stream, guard in replay.guards.items()
+            ),
+            timeout=LONGEST_QUERY_S,
+        )
+        now = self.clock()
+        await connection.copy_records_to_table(
+            "parked",
+            columns=[
+                "consumer",
+                "topic",
+                "partition",
+                "record_offset",
+                "stream",
+                "version",
+                "kind",
+                "reason",
+                "record_key",
+                "record_value",
+                "parked_at",
+            ],
+            records=[
+                (
+                    new.consumer,
+                    self.model.topic,
+                    parking.arrival.partition,
+                    parking.arrival.offset,
+                    parking.arrival.stream,
+                    parking.arrival.envelope.version if parking.arrival.envelope else None,
+                    parking.kind.value,
+                    # A reason may quote what a stranger sent, and PostgreSQL takes neither U+0000 nor half a pair.
+                    parking.reason.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")[:2000],
+                    parking.arrival.key,
+                    parking.arrival.value,
+                    now,
+                )
+                for parking in replay.parked.values()
+            ],
+        )
+        await connection.executemany(
+            "INSERT INTO consumer_partitions (consumer, topic, partition, next_offset, cluster_id, topic_id) "
+            "VALUES ($1, $2, $3, $4, $5, $6)",
+            [
+                (
+                    new.consumer,
+                    self.model.topic,
+                    row["partition"],
+                    row["next_offset"],
+                    row["cluster_id"],
+                    row["topic_id"],
+                )
+                for row in snapshot.partitions
+            ],
+        )
+        await add_indexes(connection, self.model, new, timeout_s=LONGEST_QUERY_S)
+
+    async def _tail_and_switch(self, connection: Connection, live: Build, new: Build) -> None:
+        stop = asyncio.Event()
+        follower = asyncio.create_task(self.follower_of(ReadModelHandler(self.model, new)).run(stop))
+        try:
+            while not await self._switched(connection, live, new):
+                if follower.done():
+                    raise RebuildFailed(f"{new.consumer} no longer follows its topic: {follower.exception()!r}")
+                await asyncio.sleep(0.02)
+        finally:
+            stop.set()
+            with contextlib.suppress(Exception):
+                await follower
+
+    async def _switched(self, connection: Connection, live: Build, new: Build) -> bool:
+        if not await self._is_level(connection, live, new):
+            return False
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + LONGEST_HOLD_S
+        try:
+            async with connection.transaction():
+                # With its rows locked the live build stands still, so that the new one can't be overtaken meanwhile.
+                await connection.execute(f"SET LOCAL lock_timeout = '{int(LONGEST_HOLD_S * 1000)}ms'")
+                await connection.execute(
+                    "SELECT FROM consumer_partitions WHERE consumer = $1 ORDER BY partition FOR UPDATE", live.consumer
+                )
+                while not await self._is_level(connection, live, new):
+                    if clock() > deadline:
+                        raise _NotLevel
+                    await asyncio.sleep(0.01)
+                superseded = await switch(connection, self.model, new, self.clock())
+        except (_NotLevel, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            return False
+        for each in superseded:
+            # A reader that still holds on to it is in the way: the next switch tries again.
+            with contextlib.suppress(asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                await drop_build(connection, each)
+        log.info("%s: build %d is live, of fold version %d", self.model.name, new.number, new.fold_version)
+        return True
+
+    async def _is_level(self, connection: Connection, live: Build, new: Build) -> bool:
+        behind: bool = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM consumer_partitions AS old LEFT JOIN consumer_partitions AS new "
+            "ON new.consumer = $2 AND new.topic = old.topic AND new.partition = old.partition "
+            "WHERE old.consumer = $1 AND coalesce(new.next_offset, 0) < old.next_offset)",
+            live.consumer,
+            new.consumer,
+        )
+        return not behind
+
+    async def _examples(
+        self, connection: Connection, live: Build, new: Build, found: Mapping[Part, list[UUID]]
+    ) -> list[str]:
+        examples = []
+        for part, streams in found.items():
+            for stream in streams[: max(1, MOST_EXAMPLES // len(found))]:
+                what = "records that name no stream" if stream == NO_STREAM else f"stream {stream}"
+                if part in (Part.ROWS, Part.HISTORY):
+                    table = ROWS if part is Part.ROWS else HISTORY
+                    old_rows, new_rows = [await _rows_of(connection, each, table, stream) for each in (live, new)]
+                    examples.append(f"{part.value} of {what}: {_explained(old_rows, new_rows)}")
+                else:
+                    examples.append(f"{part.value} of {what}")
+        return examples
+
+    async def _tell(self, connection: Connection, new: Build, stage: str, records: int, total: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if stage == "reading" and now - self._shown < 1.0:
+            return
+        self._shown = now
+        seconds = max(now - self._began, 1e-6)
+        rate = records / seconds
+        progress = Progress(stage, records, total, round(rate, 1), round((total - records) / rate, 1) if rate else None)
+        self.show(progress)
+        await self._note(connection, new, asdict(progress))
+
+    async def _note(self, connection: Connection, build: Build, progress: Mapping[str, Any]) -> None:
+        await connection.execute(
+            "UPDATE read_model_builds SET progress = progress || $3::jsonb WHERE name = $1 AND build = $2",
+            build.name,
+            build.number,
+            msgspec.json.encode(progress).decode(),
+        )
+
+
+class _NotLevel(Exception):
+    """The new build did not come level while the live one was held still."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    both: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+async def _shared_columns(connection: Connection, live: Build, new: Build) -> _Shared:
+    """Which columns two builds can be compared by: provenance names every field, so only where all are shared."""
+    old = await columns_in_database(connection, live.schema, ROWS)
+    now = await columns_in_database(connection, new.schema, ROWS)
+    added = tuple(name for name, kind in now if (name, kind) not in old)
+    removed = tuple(name for name, kind in old if (name, kind) not in now)
+    both = {name for name, kind in now if (name, kind) in old} | {name for name, _ in PAST_COLUMNS}
+    if added or removed:
+        both.discard("provenance")
+    return _Shared(tuple(sorted(both)), added, removed)
+
+
+async def _rows_of(
+    connection: Connection, build: Build, table: str, stream: UUID
+) -> dict[tuple[str, int], dict[str, Any]]:
+    rows = await connection.fetch(
+        f'SELECT key, version, to_jsonb(each) AS row FROM "{build.schema}"."{table}" AS each '  # noqa: S608
+        "WHERE stream = $1 ORDER BY key, version LIMIT 1000",
+        stream,
+    )
+    version_matters = table == HISTORY
+    return {
+        (row["key"], row["version"] if version_matters else 0): msgspec.json.decode(row["row"], type=dict[str, Any])
+        for row in rows
+    }
+
+
+def _explained(
+    old: Mapping[tuple[str, int], Mapping[str, Any]], new: Mapping[tuple[str, int], Mapping[str, Any]]
+) -> str:
+    """The first row that differs, and its fields; the live build may have moved on since it was compared."""
+    for key in sorted(old.keys() | new.keys()):
+        if key not in old:
+            return f"{key[0]!r} is in the new build only"
+        if key not in new:
+            return f"{key[0]!r} is in the live build only"
+        fields = [
+            f"{name}: {old[key].get(name)!r} became {new[key].get(name)!r}"
+            for name in sorted(old[key].keys() | new[key].keys())
+            if old[key].get(name) != new[key].get(name)
+        ]
+        if fields:
+            return f"{key[0]!r}: {', '.join(fields)[:500]}"
+    return "no longer differs, for the live build has moved on"
+
+
+async def _in_turns(records: Iterable[tuple[Any, ...]]) -> AsyncIterator[tuple[Any, ...]]:
+    """The same records, letting others of this process have their turn now and then."""
+    each: Iterator[tuple[Any, ...]] = iter(records)
+    for number, record in enumerate(each):
+        if number % RECORDS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        yield record
