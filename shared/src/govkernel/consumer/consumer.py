@@ -253,7 +253,7 @@ class Consumer:
                 if row["partitions"] != partitions:
                     raise TopicMadeAnew(
                         f"{self.topic} has {partitions} partitions, but {self.handler.name} has read "
-                        f"{row['partitions']}: streams have moved between them. The number of partitions is fixed at installation"
+                        f"{row['partitions']}: streams have moved. Their number is fixed at installation"
                     )
             await connection.execute(IDENTIFY, self.handler.name, self.topic, *now)
 

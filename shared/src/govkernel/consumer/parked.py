@@ -97,7 +97,7 @@ def stream_of(consumer: str, topic: str, partition: int, offset: int) -> UUID:
 
 
 class Parked:
-    """The parked records of a service's consumers. Every step locks a record's partition, so no batch runs beside it."""
+    """The parked records of a service's consumers. A step locks the record's partition, so no batch runs beside it."""
 
     def __init__(
         self, pool: "asyncpg.Pool[Any]", handlers: Iterable[Handler], catalogue: Catalogue, ledger: Ledger

@@ -1,0 +1,263 @@
+"""A topic of its own, events written to it by hand, and a handler whose effects can be counted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+
+from govevents.approvals import ReviewEscalated, ReviewWithdrawn
+from govevents.catalogue import Catalogue
+from govevents.document import Document, Origin, Recorded, encode
+from govevents.registry import CATALOGUE
+from govevents.values import ProjectId
+from govkernel.consumer import Consumer, Rejected
+from govkernel.kafka import KafkaAddress, PartitionReader, TopicAdmin, partition_of
+from govkernel.postgres import Connection, create_pool
+
+SUBSCRIBES = frozenset({"approvals.ReviewWithdrawn"})
+POLL_S = 0.05
+
+
+def document(
+    service: str,
+    stream: UUID,
+    version: int = 1,
+    previous: bytes | None = None,
+    *,
+    event: object | None = None,
+    reason: str = "",
+    origin: Origin = Origin.LIVE,
+) -> Document:
+    now = datetime.now(UTC)
+    return encode(
+        event or ReviewWithdrawn(ProjectId(stream), reason),
+        service=service,
+        aggregate="review",
+        stream=stream,
+        version=version,
+        previous_hash=previous,
+        time=now,
+        recorded_at=now,
+        actor=f"service:{service}",
+        command=uuid4(),
+        correlation="c",
+        causation=None,
+        origin=origin,
+    )
+
+
+@dataclass(frozen=True)
+class Rejection:
+    reason: str
+    retry: bool = False
+
+
+@dataclass
+class Effects:
+    """A handler that writes down which events it was given, and rejects or fails as a test wants it to."""
+
+    name: str
+    service: str
+    subscribes: frozenset[str] = SUBSCRIBES
+    rejects: dict[str, Rejection] = field(default_factory=dict)
+    fails: dict[str, Exception] = field(default_factory=dict)
+    fails_in_database: set[str] = field(default_factory=set)
+
+    async def apply(self, connection: Connection, batch: Sequence[Recorded[Any]]) -> Sequence[Rejected]:
+        rejected: list[Rejected] = []
+        cut: set[UUID] = set()
+        for recorded in batch:
+            if recorded.envelope.stream in cut:
+                continue
+            if recorded.id in self.rejects:
+                rejected.append(Rejected(recorded, self.rejects[recorded.id].reason, self.rejects[recorded.id].retry))
+                cut.add(recorded.envelope.stream)
+                continue
+            if recorded.id in self.fails:
+                raise self.fails[recorded.id]
+            if recorded.id in self.fails_in_database:
+                await connection.execute("SELECT 1 / 0")
+            await connection.execute(
+                "INSERT INTO effects (consumer, stream, version) VALUES ($1, $2, $3)",
+                self.name,
+                recorded.envelope.stream,
+                recorded.envelope.version,
+            )
+        return rejected
+
+
+@dataclass
+class World:
+    """A consumer's database and its source's topic."""
+
+    url: str
+    bootstrap: str
+    service: str
+    topic: str
+    partitions: int
+    pool: Any
+    producer: Any
+    opened: list[Any] = field(default_factory=list)
+
+    def chain(self, length: int, *, stream: UUID | None = None, after: Document | None = None) -> list[Document]:
+        """A stream's documents; every third is of a type that `Effects` does not subscribe to."""
+        stream = stream or (after.stream if after else uuid4())
+        made: list[Document] = []
+        for _ in range(length):
+            last = made[-1] if made else after
+            version = last.version + 1 if last else 1
+            other = ReviewEscalated(ProjectId(stream), "") if version % 3 == 0 else None
+            made.append(document(self.service, stream, version, last.hash if last else None, event=other))
+        return made
+
+    async def send(self, *documents: Document) -> None:
+        for each in documents:
+            await self.send_raw(each.stream, each.body)
+
+    async def send_raw(self, stream: UUID, value: bytes | None, *, key: bytes | None = None) -> None:
+        await self.producer.send_and_wait(
+            self.topic, value, key=key or str(stream).encode(), partition=partition_of(stream, self.partitions)
+        )
+
+    def handler(self, name: str = "effects") -> Effects:
+        return Effects(name, self.service)
+
+    def reader(self) -> PartitionReader:
+        return PartitionReader(KafkaAddress(self.bootstrap), self.topic, longest_wait_ms=20)
+
+    def topics(self) -> TopicAdmin:
+        return TopicAdmin(KafkaAddress(self.bootstrap))
+
+    def consumer(
+        self,
+        handler: Any,
+        *,
+        reader: Any = None,
+        catalogue: Catalogue = CATALOGUE,
+        lease_s: float = 2.0,
+        pool: Any = None,
+        topics: Any = None,
+        replica: UUID | None = None,
+        most_records: int = 2000,
+        commit_as: str | None = None,
+        on_applied: Callable[[], None] | None = None,
+    ) -> Consumer:
+        reader = reader or self.reader()
+        self.opened.append(reader)
+        return Consumer(
+            pool or self.pool,
+            handler,
+            catalogue,
+            reader=reader,
+            topics=topics or self.topics(),
+            replica=replica or uuid4(),
+            lease_s=lease_s,
+            poll_s=POLL_S,
+            most_records=most_records,
+            commit_as=commit_as,
+            on_applied=on_applied,
+        )
+
+    async def effects(self, consumer: str = "effects") -> dict[UUID, list[int]]:
+        """Which versions of which stream were applied, in the order in which they were."""
+        found: dict[UUID, list[int]] = {}
+        for row in await self.pool.fetch("SELECT * FROM effects WHERE consumer = $1 ORDER BY id", consumer):
+            found.setdefault(row["stream"], []).append(row["version"])
+        return found
+
+    async def parked(self) -> list[tuple[str, int | None]]:
+        return [(row["kind"], row["version"]) for row in await self.pool.fetch("SELECT * FROM parked ORDER BY id")]
+
+    async def rows(self, consumer: str = "effects") -> list[Any]:
+        return list(
+            await self.pool.fetch("SELECT * FROM consumer_partitions WHERE consumer = $1 ORDER BY partition", consumer)
+        )
+
+    async def read_to_the_end(self, *consumers: Consumer, deadline_s: float = 30) -> None:
+        """Run passes until the rows stand at the topic's end."""
+        name = consumers[0].handler.name
+        end = asyncio.get_running_loop().time() + deadline_s
+        ends = await self._ends()
+        while True:
+            for consumer in consumers:
+                await consumer.one_pass()
+            rows = await self.rows(name)
+            if rows and all(row["next_offset"] == ends[row["partition"]] for row in rows):
+                return
+            assert asyncio.get_running_loop().time() < end, f"stopped short of the end: {rows}, {ends}"
+
+    async def _ends(self) -> Mapping[int, int]:
+        reader = self.reader()
+        await reader.start()
+        try:
+            return await reader.ends(range(self.partitions))
+        finally:
+            await reader.close()
+
+
+@asynccontextmanager
+async def world(database: str, kafka: str, topic: Callable[..., str], *, partitions: int = 3) -> AsyncIterator[World]:
+    service = f"test-{uuid4().hex[:12]}"
+    name = topic(service=service, partitions=partitions)
+    pool = await create_pool(database, largest=10)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, linger_ms=0)
+    await producer.start()
+    made = World(database, kafka, service, name, partitions, pool, producer)
+    try:
+        await pool.execute(
+            "CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY, consumer text, stream uuid, version int)"
+        )
+        yield made
+    finally:
+        await producer.stop()
+        for reader in made.opened:
+            await reader.close()
+        await asyncio.wait_for(pool.close(), 20)
+
+
+async def until(condition: Callable[[], Any], *, deadline_s: float = 30) -> None:
+    """Wait for an awaitable condition to hold."""
+    end = asyncio.get_running_loop().time() + deadline_s
+    while not await condition():
+        assert asyncio.get_running_loop().time() < end, "it did not come to hold"
+        await asyncio.sleep(0.02)
+
+
+async def execute(url: str, statement: str, *arguments: Any) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement, *arguments)
+    finally:
+        await connection.close()
+
+
+class CrashAfter:
+    """Runs a coroutine and kills it at its n-th suspension, as a power cut between two steps would."""
+
+    def __init__(self, coroutine: Any, suspensions: int) -> None:
+        self.coroutine = coroutine
+        self.left = suspensions
+
+    def __await__(self) -> Any:
+        inner = self.coroutine.__await__()
+        value: Any = None
+        while True:
+            try:
+                waited = inner.send(value)
+            except StopIteration as done:
+                return done.value
+            if self.left == 0:
+                inner.throw(PowerCut())
+                raise AssertionError("nobody survives a power cut")
+            self.left -= 1
+            value = yield waited
+
+
+class PowerCut(BaseException):
+    """The process is gone."""
