@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.partitioner import murmur2
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
 from confluent_kafka import KafkaError as LibrdkafkaError
@@ -151,15 +151,18 @@ class EventProducer:
         self._partitions.clear()
         if producer is None:
             return
-        # An idempotent AIOKafkaProducer retries for ever, and its stop() waits for that; so what waits is failed first.
-        producer._message_accumulator.fail_all(KafkaConnectionError("given up"))  # noqa: SLF001
+        # An idempotent AIOKafkaProducer retries for ever, and its stop() waits for that: so it is taken apart instead.
+        producer._closed = True  # noqa: SLF001
         sender = producer._sender.sender_task  # noqa: SLF001
         if sender is not None:
             sender.cancel()
         with contextlib.suppress(Exception):
             await producer.client.close()
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(producer.stop(), 5)
+        if sender is not None:
+            # Cancelled once it waits for the requests under way, twice it gives up those that wait for metadata.
+            await asyncio.wait({sender}, timeout=1)
+            sender.cancel()
+            await asyncio.wait({sender}, timeout=1)
 
     async def _or_begin_anew(self, sending: Coroutine[Any, Any, T]) -> T:
         try:

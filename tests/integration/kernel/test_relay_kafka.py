@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from tests.integration.kernel.carrying import until
 
 from govkernel.kafka import (
     EventProducer,
@@ -193,8 +194,16 @@ async def test_committed_offsets_are_there_for_tools(
     name, group = topic(partitions=1), f"group-{uuid4().hex}"
     await producer.send(name, [Outgoing(uuid4(), "t", b"a")])
     admin = TopicAdmin(address)
-    await admin.commit(group, name, {0: 1})
-    await admin.commit(group, name, {0: 1})
+
+    async def taken() -> bool:
+        # The first commit of a new cluster makes the broker create the topic that it keeps offsets in.
+        try:
+            await admin.commit(group, name, {0: 1})
+        except KafkaUnavailable:
+            return False
+        return True
+
+    await until(taken)
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:

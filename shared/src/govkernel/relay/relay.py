@@ -146,7 +146,7 @@ class Relay:
         topic: str | None = None,
         watermark_topic: str = WATERMARK_TOPIC,
         lease: timedelta = timedelta(seconds=6),
-        chunk_rows: int = 500,
+        chunk_rows: int = 1000,
         reached: Callable[[Step], Awaitable[None]] = _go_on,
     ) -> None:
         self.service = service
