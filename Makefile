@@ -10,6 +10,11 @@ SOURCES := contracts/src shared/src deploy/gov/src $(wildcard services/*/src)
 SERVICES := $(notdir $(wildcard services/*))
 # pip's own setting of this name, wherever it was made: uv doesn't read pip's, and would look elsewhere for packages.
 pip_setting = $$($(BIN)/python -m pip config list | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | tail -n 1)
+uv_settings = \
+	UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(call pip_setting,index-url)}"; \
+	[ -z "$$UV_DEFAULT_INDEX" ] || export UV_DEFAULT_INDEX; \
+	SSL_CERT_FILE="$${SSL_CERT_FILE:-$(call pip_setting,cert)}"; \
+	[ -z "$$SSL_CERT_FILE" ] || export SSL_CERT_FILE;
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -67,12 +72,12 @@ schemas: $(STAMP) ## Write what is published of new events: schemas, samples, as
 	  fi; \
 	done
 
-lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
-	@UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(call pip_setting,index-url)}" \
-	 SSL_CERT_FILE="$${SSL_CERT_FILE:-$(call pip_setting,cert)}" \
-	 $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	   --no-emit-index-url --no-emit-find-links --no-sources $(foreach package,$(PACKAGES),--no-emit-package gov-$(notdir $(package))) \
-	   --group dev --output-file requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
+lock: $(STAMP) ## Resolve the dependencies anew, to the newest that fit, into requirements.lock
+	@$(uv_settings) \
+	 $(BIN)/uv lock --quiet --upgrade && \
+	 $(BIN)/uv export --quiet --frozen --all-packages --all-groups --no-emit-workspace --no-header --no-annotate \
+	   --output-file requirements.lock > /dev/null
+	@rm -f uv.lock
 
 clean: ## Remove the virtual environment and every cache
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -85,8 +90,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
 	@$(PYTHON) -m venv $(VENV)
 	@awk '/^uv==/ {wanted = 1} wanted {print} wanted && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(VENV)/uv.lock
-	@UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(call pip_setting,index-url)}"; [ -z "$$UV_DEFAULT_INDEX" ] || export UV_DEFAULT_INDEX; \
-	 SSL_CERT_FILE="$${SSL_CERT_FILE:-$(call pip_setting,cert)}"; [ -z "$$SSL_CERT_FILE" ] || export SSL_CERT_FILE; \
+	@$(uv_settings) \
 	 VIRTUAL_ENV="$(CURDIR)/$(VENV)"; export VIRTUAL_ENV; \
 	 $(BIN)/uv pip install --quiet --require-hashes --requirement requirements.lock && \
 	 $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(foreach package,$(PACKAGES),--editable $(package))
