@@ -1,5 +1,7 @@
 """What a mapping file says: which column means what, how dates are written, and what is left out and why."""
 
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +16,23 @@ def _known_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"{name!r} is no IANA time zone; give one such as Australia/Melbourne")
     return name
+
+
+_FIELD = re.compile(r"\{([^{}]+)\}")
+
+
+def _balanced(text: str) -> str:
+    if set(_FIELD.sub("", text)) & {"{", "}"}:
+        raise ValueError(f"{text!r} has a brace that is no {{Column}}; write each column in a pair of braces")
+    return text
+
+
+def fill(text: str, cells: Mapping[str, str]) -> str:
+    """The text with each {Column} replaced by its cell. Raises KeyError for a column that is not there."""
+    return _FIELD.sub(lambda field: cells[field[1]], text)
+
+
+TextOfColumns = Annotated[str, AfterValidator(_balanced)]
 
 
 class Part(BaseModel):
@@ -77,8 +96,8 @@ class ProjectsMapping(_Mapping):
     """
 
     kind: Literal["projects"]
-    name: str
-    purpose: str = ""
+    name: TextOfColumns
+    purpose: TextOfColumns = ""
     programme: str | None = None
     value: str | None = None
     attributes: dict[str, str] = Field(default_factory=dict)
@@ -88,9 +107,7 @@ class ProjectsMapping(_Mapping):
 
     def columns(self) -> set[str]:
         """Every column that the mapping speaks of."""
-        from string import Formatter
-
-        in_texts = {field for text in (self.name, self.purpose) for _, field, _, _ in Formatter().parse(text) if field}
+        in_texts = {column for text in (self.name, self.purpose) for column in _FIELD.findall(text)}
         return (
             super().columns()
             | in_texts

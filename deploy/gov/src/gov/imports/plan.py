@@ -1,24 +1,36 @@
 """From rows to requests: pure, so that a dry run shows exactly what a run would send."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from gov.imports.mapping import DateColumn, GatesMapping, History, Portfolio, ProjectsMapping
+from gov.imports.mapping import DateColumn, GatesMapping, History, Portfolio, ProjectsMapping, fill
 from gov.imports.table import Problem, Row, Table
 
-ALLOWED_DIGITS = 38
+ALLOWED_DIGITS: Final = 38
+NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class IdOf:
+    """Stands in a request for an id that is known only when it is sent: `portfolio`, `project`, `programme:<name>`."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One command to a service. `{project}` stands for the project's id; `time` is the fact's own."""
+    """One command to a service; `time` is the fact's own, None where the file gives none.
+
+    `{project}` in the path, and every IdOf in the body, stands for an id.
+    """
 
     service: str
     path: str
@@ -81,13 +93,13 @@ class _Reader:
         cell = row[column]
         if not cell:
             return None
-        try:
-            value = Decimal(cell)
-            # The file's own digits are kept; only an exponent is written out.
-            exact = Decimal(format(value, "f")) if value.is_finite() else None
-        except InvalidOperation:
-            exact = None
-        if exact is None or len(exact.as_tuple().digits) > ALLOWED_DIGITS or "E" in str(exact):
+        # The file's own digits are kept; only an exponent is written out.
+        exact = Decimal(format(Decimal(cell), "f")) if NUMBER.fullmatch(cell) else None
+        if (
+            exact is None
+            or len(exact.as_tuple().digits) > ALLOWED_DIGITS
+            or len(format(exact, "f")) > ALLOWED_DIGITS + 2
+        ):
             self.problems.append(
                 Problem(row.number, column, cell, "not a number", "write digits with a decimal point, such as 1234.50")
             )
@@ -97,7 +109,7 @@ class _Reader:
     def money(self, row: Row, column: str | None, currency: str) -> dict[str, str] | None:
         """The cell as an amount in the portfolio's currency."""
         amount = self.decimal(row, column) if column else None
-        return None if amount is None else {"amount": str(amount), "currency": currency}
+        return None if amount is None else {"amount": format(amount, "f"), "currency": currency}
 
     def text(self, row: Row, column: str, most: int) -> str | None:
         """The cell as a text. None where blank or too long."""
@@ -162,8 +174,10 @@ def plan_projects(mapping: ProjectsMapping, table: Table, *, today: date) -> Pla
         plan = _plan_project(mapping, table, reader, reference, dated, today)
         if plan is not None:
             projects.append(plan)
-            if mapping.programme and dated[0][0][mapping.programme]:
-                programmes.add(dated[0][0][mapping.programme])
+            assert plan.registration is not None, "a plan of projects registers each of them"
+            kind, _, programme = plan.registration.body["parent"].name.partition(":")
+            if kind == "programme":
+                programmes.add(programme)
     return Plan(
         mapping.portfolio,
         programmes=tuple(sorted(programmes)),
@@ -216,7 +230,7 @@ def _plan_project(
     today: date,
 ) -> ProjectPlan | None:
     first, first_reported = dated[0]
-    name = mapping.name.format_map(first.cells).strip()
+    name = fill(mapping.name, first.cells).strip()
     if not 1 <= len(name) <= 200:
         reader.problems.append(
             Problem(
@@ -234,18 +248,23 @@ def _plan_project(
         text = reader.text(first, column, 200)
         if text is not None:
             attributes.append({"name": attribute, "value": text})
+    programme = reader.text(first, mapping.programme, 200) if mapping.programme else None
+    purpose = fill(mapping.purpose, first.cells).strip()
+    if len(purpose) > 8000:
+        reader.problems.append(
+            Problem(first.number, mapping.purpose, purpose[:40] + "…", f"{len(purpose)} characters", "at most 8000")
+        )
+        purpose = ""
     registration = Request(
         "projects",
         "/projects",
         {
-            "portfolio": "{portfolio}",
-            "parent": f"{{programme:{first[mapping.programme]}}}"
-            if mapping.programme and first[mapping.programme]
-            else "{portfolio}",
+            "portfolio": IdOf("portfolio"),
+            "parent": IdOf(f"programme:{programme}" if programme else "portfolio"),
             "reference": reference,
             "name": name,
             "charter": {
-                "purpose": mapping.purpose.format_map(first.cells).strip()[:8000],
+                "purpose": purpose,
                 "sponsor": None,
                 "manager": None,
                 "value": reader.money(first, mapping.value, mapping.portfolio.currency),
@@ -287,7 +306,7 @@ def _observation(
             "budget_forecast": reader.money(row, history.budget_forecast, portfolio.currency),
             "budget_change": reader.money(row, history.budget_change, portfolio.currency),
             "forecast_completion": completion.date().isoformat() if completion else None,
-            "schedule_change_days": None if days is None else str(days),
+            "schedule_change_days": None if days is None else format(days, "f"),
             "source": _source(table, row),
         },
         row.number,
@@ -347,7 +366,7 @@ def plan_gates(mapping: GatesMapping, table: Table, *, today: date) -> Plan:
                     "approvals",
                     "/decisions",
                     {
-                        "project": "{project}",
+                        "project": IdOf("project"),
                         "kind": "gate",
                         "gate": gate,
                         "decided_on": moment.date().isoformat(),
@@ -366,7 +385,7 @@ def plan_gates(mapping: GatesMapping, table: Table, *, today: date) -> Plan:
         bodies=tuple(band.body for band in mapping.bands),
         bands=tuple(
             {
-                "body": band.body,
+                "body": IdOf(f"body:{band.body}"),
                 "upper": None
                 if band.upper is None
                 else {"amount": format(band.upper, "f"), "currency": mapping.portfolio.currency},
