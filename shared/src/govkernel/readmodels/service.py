@@ -75,6 +75,7 @@ class FollowStatus:
 @dataclass(slots=True)
 class _Following:
     handler: ReadModelHandler[Any]
+    follower: Follower
     stop: asyncio.Event
     task: asyncio.Task[None]
     since: float
@@ -107,12 +108,12 @@ class ReadModels:
         self._follower_of = follower_of
         self._clock = clock
         self._poll_s = poll_s
+        self._live: dict[str, Build] = {}
         self._following: dict[str, _Following] = {}
         self._rebuilds: dict[str, asyncio.Task[Rebuilt]] = {}
         self._trouble: dict[str, str] = {}
         self._delays: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
-        self._progress: dict[str, Progress] = {}
 
     @property
     def models(self) -> tuple[ReadModel[Any], ...]:
@@ -124,18 +125,27 @@ class ReadModels:
         async with self._pool.acquire(timeout=5) as connection:
             await ensure(connection, self.models, self._clock())
 
-    async def handlers(self) -> tuple[ReadModelHandler[Any], ...]:
-        """The handlers of the live builds whose fold this process has, for those who look after parked records."""
+    def handlers(self) -> tuple[ReadModelHandler[Any], ...]:
+        """The handlers of the live builds whose fold this process has, as of the last look."""
         return tuple(
             ReadModelHandler(self._models[build.name], build)
-            for build in await self._live()
+            for build in self._live.values()
             if build.fold_version == self._models[build.name].version
         )
 
-    async def run(self, stop: asyncio.Event) -> None:
+    def readers(self) -> dict[str, str]:
+        """The live builds' consumers, as of the last look, and the service whose topic each reads."""
+        return {build.consumer: self._models[build.name].service for build in self._live.values()}
+
+    def followers(self) -> tuple[Follower, ...]:
+        """What feeds the live builds in this process at the moment."""
+        return tuple(following.follower for following in self._following.values())
+
+    async def run(self, stop: asyncio.Event, *, follow: bool = True) -> None:
         """Follow the live builds until told to stop, and build anew where this process brings a newer fold.
 
-        Whatever ends one read model's following is logged, shown in `status`, and tried again; the others go on.
+        Whatever ends one read model's following is logged, shown in `status`, and tried again; the others go on. With
+        `follow` False only look which builds are live, for processes that answer and leave the following to others.
         """
         ensured = False
         try:
@@ -144,7 +154,7 @@ class ReadModels:
                     if not ensured:
                         await self.ensure()
                         ensured = True
-                    await self._one_look()
+                    await self._one_look(follow=follow)
                 except (*UNAVAILABLE, asyncpg.PostgresError) as error:
                     log.warning("read models: the database is away: %s: %s", type(error).__name__, error)
                 with contextlib.suppress(TimeoutError):
@@ -278,12 +288,7 @@ class ReadModels:
         Where this process follows the live build it follows the new one from its next look on. Raises UnknownReadModel,
         RebuildRunning, RebuildDiffers, RebuildFailed, NeedsNewerReader, and what Kafka and the database raise.
         """
-
-        def show(now: Progress) -> None:
-            self._progress[name] = now
-            if progress is not None:
-                progress(now)
-
+        show = progress or (lambda _progress: None)
         return await self._rebuild(name, show).run(accept_difference=accept_difference)
 
     async def roll_back(self, name: str) -> Build:
@@ -302,15 +307,15 @@ class ReadModels:
             raise UnknownReadModel(f"{name!r} is no read model here; there are {', '.join(self._models) or 'none'}")
         return model
 
-    async def _live(self) -> list[Build]:
+    async def _one_look(self, *, follow: bool) -> None:
         async with self._pool.acquire(timeout=5) as connection:
-            return await builds_of(connection, list(self._models), State.LIVE)
-
-    async def _one_look(self) -> None:
+            found = await builds_of(connection, list(self._models), State.LIVE)
+        self._live = {build.name: build for build in found}
+        if not follow:
+            return
         now = asyncio.get_running_loop().time()
-        live = {build.name: build for build in await self._live()}
         for name, model in self._models.items():
-            build = live.get(name)
+            build = self._live.get(name)
             following = self._following.get(name)
             if following is not None and following.task.done():
                 self._ended(name, following.task, now)
@@ -339,8 +344,9 @@ class ReadModels:
     def _follow(self, handler: ReadModelHandler[Any], now: float) -> None:
         name = handler.name.rpartition("/")[0]
         stop = asyncio.Event()
-        task = asyncio.create_task(self._follower_of(handler).run(stop), name=handler.name)
-        self._following[name] = _Following(handler, stop, task, now)
+        follower = self._follower_of(handler)
+        task = asyncio.create_task(follower.run(stop), name=handler.name)
+        self._following[name] = _Following(handler, follower, stop, task, now)
 
     async def _let_go(self, name: str) -> None:
         following = self._following.pop(name)
