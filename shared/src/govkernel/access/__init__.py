@@ -1,7 +1,7 @@
 """Access: deny by default, decided by roles at a node and above it, under a policy that an auditor can read."""
 
 from govkernel.access.access import Access, Visible
-from govkernel.access.models import ACCESS_MODELS, NODES, ROLES
+from govkernel.access.models import ACCESS_MODELS, NODES, ROLES, NodeKind, NodeRow, NodeStatus, RoleRow
 from govkernel.access.policy import Assignment, Decision, Policy, PolicyRefused, Rule, decide
 
 __all__ = [
@@ -11,8 +11,12 @@ __all__ = [
     "Access",
     "Assignment",
     "Decision",
+    "NodeKind",
+    "NodeRow",
+    "NodeStatus",
     "Policy",
     "PolicyRefused",
+    "RoleRow",
     "Rule",
     "Visible",
     "decide",

@@ -1,6 +1,7 @@
 """What every service follows to know who may do what where: the roles that were assigned, and the tree of nodes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from enum import Enum
 from typing import Any, Final
@@ -8,7 +9,7 @@ from typing import Any, Final
 from govevents import approvals, projects
 from govevents.approvals import Role
 from govevents.document import Recorded
-from govevents.values import Code, NodeId, PersonId, PortfolioId, SubjectId, value
+from govevents.values import Code, Currency, Money, Name, NodeId, PersonId, PortfolioId, SubjectId, value
 from govkernel.readmodels.model import ReadModel
 
 
@@ -32,15 +33,35 @@ class NodeKind(Enum):
     PROJECT = "project"
 
 
+class NodeStatus(Enum):
+    """Where a node stands in its life; portfolios and programmes are always active."""
+
+    ACTIVE = "active"
+    ON_HOLD = "on_hold"
+    COMPLETED = "completed"
+    TERMINATED = "terminated"
+
+
 @value
 class NodeRow:
-    """A node of the tree; a portfolio has no parent, is its own portfolio, and says in which time zone its days are."""
+    """A node of the tree, with the facts of it that other services decide on.
+
+    A portfolio has no parent, is its own portfolio, and says in which time zone its days are and in which currency its
+    sums. A project has a reference that is unique in its portfolio, and what its charter says; None is not known.
+    """
 
     node: NodeId
     parent: NodeId | None
     kind: NodeKind
     portfolio: PortfolioId
-    time_zone: Code | None
+    name: Name
+    status: NodeStatus = NodeStatus.ACTIVE
+    time_zone: Code | None = None
+    currency: Currency | None = None
+    reference: Code | None = None
+    manager: SubjectId | None = None
+    sponsor: SubjectId | None = None
+    value: Money | None = None
 
 
 def fold_roles(rows: Mapping[str, RoleRow], recorded: Recorded[Any]) -> Mapping[str, RoleRow]:
@@ -63,24 +84,47 @@ def fold_roles(rows: Mapping[str, RoleRow], recorded: Recorded[Any]) -> Mapping[
 
 
 def fold_nodes(rows: Mapping[str, NodeRow], recorded: Recorded[Any]) -> Mapping[str, NodeRow]:
-    """One stream is one node: registered once, moved any number of times."""
+    """One stream is one node: registered once, then moved, amended and ended."""
     stream = recorded.envelope.stream
     key = str(stream)
     node = NodeId(stream)
     match recorded.event:
-        case projects.PortfolioRegistered(time_zone=zone):
-            return {key: NodeRow(node, None, NodeKind.PORTFOLIO, PortfolioId(stream), zone)}
-        case projects.ProgrammeRegistered(portfolio=portfolio, parent=parent):
-            return {key: NodeRow(node, parent, NodeKind.PROGRAMME, portfolio, None)}
-        case projects.ProjectRegistered(portfolio=portfolio, parent=parent):
-            return {key: NodeRow(node, parent, NodeKind.PROJECT, portfolio, None)}
+        case projects.PortfolioRegistered(name=name, time_zone=zone, currency=currency):
+            own = PortfolioId(stream)
+            return {key: NodeRow(node, None, NodeKind.PORTFOLIO, own, name, time_zone=zone, currency=currency)}
+        case projects.ProgrammeRegistered(portfolio=portfolio, parent=parent, name=name):
+            return {key: NodeRow(node, parent, NodeKind.PROGRAMME, portfolio, name)}
+        case projects.ProjectRegistered() as registered:
+            row = NodeRow(
+                node,
+                registered.parent,
+                NodeKind.PROJECT,
+                registered.portfolio,
+                registered.name,
+                reference=registered.reference,
+            )
+            return {key: _chartered(row, registered.charter)}
+        case projects.CharterAmended(charter=charter):
+            return {key: _chartered(rows[key], charter)}
         case (
             projects.ProgrammeMoved(portfolio=portfolio, parent=parent)
             | projects.ProjectMoved(portfolio=portfolio, parent=parent)
         ):
-            return {key: NodeRow(node, parent, rows[key].kind, portfolio, None)}
+            return {key: replace(rows[key], portfolio=portfolio, parent=parent)}
+        case projects.ProjectHeld():
+            return {key: replace(rows[key], status=NodeStatus.ON_HOLD)}
+        case projects.ProjectResumed():
+            return {key: replace(rows[key], status=NodeStatus.ACTIVE)}
+        case projects.ProjectTerminated():
+            return {key: replace(rows[key], status=NodeStatus.TERMINATED)}
+        case projects.ProjectCompleted():
+            return {key: replace(rows[key], status=NodeStatus.COMPLETED)}
         case _:
             return rows
+
+
+def _chartered(row: NodeRow, charter: projects.Charter) -> NodeRow:
+    return replace(row, manager=charter.manager, sponsor=charter.sponsor, value=charter.value)
 
 
 ROLES: Final = ReadModel(
@@ -103,10 +147,15 @@ NODES: Final = ReadModel(
         projects.ProgrammeRegistered,
         projects.ProgrammeMoved,
         projects.ProjectRegistered,
+        projects.CharterAmended,
         projects.ProjectMoved,
+        projects.ProjectHeld,
+        projects.ProjectResumed,
+        projects.ProjectTerminated,
+        projects.ProjectCompleted,
     ),
     evolve=fold_nodes,
-    indexes=(("node",), ("parent",)),
+    indexes=(("node",), ("parent",), ("portfolio", "reference")),
 )
 
 ACCESS_MODELS: Final = (ROLES, NODES)
