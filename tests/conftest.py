@@ -1,5 +1,6 @@
 """Fixtures of every tier: a real PostgreSQL and a real Kafka for those that ask, and skips that CI does not accept."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -42,6 +43,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if session is not None and session.owner_pid == os.getpid():
         session.stop()
         shutil.rmtree(session.folder, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    # Before the first test, whose time limit must not pay for downloads on a fresh machine.
+    if any("infrastructure" in getattr(item, "fixturenames", ()) for item in session.items):
+        with contextlib.suppress(InfrastructureUnavailable):
+            session.config.stash[SESSION].get()
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,7 +22,7 @@ KAFKA_VARIABLE = "GOV_TEST_KAFKA_BOOTSTRAP"
 POSTGRES_IMAGE = "postgres:18"
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 CHECKOUT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 300
+START_TIMEOUT_S = 900
 
 
 @dataclass(frozen=True, slots=True)
