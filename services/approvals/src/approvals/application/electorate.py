@@ -109,8 +109,8 @@ def elect(
         if not isinstance(body, Formed):
             raise DecidingBodyMissing(body=str(deciding))
         seats = seated(body, day)
-        for seat in seats:
-            candidates.append(_Candidate(seat.member, f"{'chair' if seat.chair else 'member'} of {body.formed.name}"))
+        name = body.formed.name
+        candidates.extend(_Candidate(each.member, f"{'chair' if each.chair else 'member'} of {name}") for each in seats)
     candidates.extend(_holders(policy.electorate.roles, holding, project.project))
     candidates.extend(_Candidate(subject, "named by the policy") for subject in policy.electorate.people)
     candidates.extend(_Candidate(subject, "holder of a veto by the policy") for subject in policy.veto)

@@ -1,0 +1,93 @@
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from tests.unit.approvals.people import BOARD, PROJECT, REVIEW_STREAM, account
+
+from approvals.application.reactions import needs, react
+from approvals.domain.project_reviews import PROJECT_REVIEWS, REVIEWS_ENDED_OF, EndReviews, stream_of
+from approvals.domain.review import OPEN_REVIEW_OF, REVIEW, WithdrawReview
+from govevents.approvals import Outcome, ReviewSubmitted, ReviewWithdrawn, Rule, Seen
+from govevents.document import Origin, Recorded, encode
+from govevents.projects import ProjectTerminated
+from govevents.registry import CATALOGUE
+from govkernel.domain import Link, Reaction
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+WITHDRAW = WithdrawReview("The project was terminated.")
+OPEN_REVIEWS, ENDED = Link(OPEN_REVIEW_OF, PROJECT), Link(REVIEWS_ENDED_OF, PROJECT)
+SUBMITTED = ReviewSubmitted(
+    project=PROJECT,
+    submitter=account("sam"),
+    proposed=Outcome.GO,
+    policy=Seen("policy", 1, "c" * 64),
+    policy_number=1,
+    electorate=(),
+    excluded=(),
+    votes_needed=1,
+    rule=Rule.MAJORITY,
+    threshold=None,
+    failed_outcome=Outcome.RECYCLE,
+    body=BOARD,
+    evidence=(),
+    submitted_at=NOON,
+    closes_at=None,
+    at_time_limit=None,
+)
+
+
+def recorded(event: object, *, service: str, stream: UUID) -> Recorded[Any]:
+    document = encode(
+        event,
+        service=service,
+        aggregate="any",
+        stream=stream,
+        version=1,
+        previous_hash=None,
+        time=NOON,
+        recorded_at=NOON,
+        actor="somebody",
+        command=uuid4(),
+        correlation="1",
+        causation=None,
+        origin=Origin.LIVE,
+    )
+    return CATALOGUE.decode(document.body)
+
+
+TERMINATED = recorded(ProjectTerminated("no money left", None), service="projects", stream=PROJECT)
+OPENED = recorded(SUBMITTED, service="approvals", stream=REVIEW_STREAM)
+
+
+def found(recorded: Recorded[Any], streams: Mapping[Link, tuple[UUID, ...]]) -> dict[Link, tuple[UUID, ...]]:
+    return {link: streams.get(link, ()) for link in needs(recorded)}
+
+
+def test_a_terminated_project_ends_its_reviews_and_those_under_way_are_withdrawn() -> None:
+    other = uuid4()
+    assert react(TERMINATED, found(TERMINATED, {OPEN_REVIEWS: (REVIEW_STREAM, other)})) == (
+        Reaction(PROJECT_REVIEWS, stream_of(PROJECT), EndReviews(PROJECT)),
+        Reaction(REVIEW, REVIEW_STREAM, WITHDRAW),
+        Reaction(REVIEW, other, WITHDRAW),
+    )
+
+
+def test_a_terminated_project_without_reviews_gets_none_later() -> None:
+    assert react(TERMINATED, found(TERMINATED, {})) == (
+        Reaction(PROJECT_REVIEWS, stream_of(PROJECT), EndReviews(PROJECT)),
+    )
+
+
+def test_a_review_submitted_while_its_projects_end_was_on_the_way_is_withdrawn() -> None:
+    assert react(OPENED, found(OPENED, {ENDED: (stream_of(PROJECT),)})) == (Reaction(REVIEW, REVIEW_STREAM, WITHDRAW),)
+
+
+def test_a_review_of_a_project_that_goes_on_is_left_alone() -> None:
+    assert react(OPENED, found(OPENED, {})) == ()
+
+
+def test_nothing_follows_from_other_events() -> None:
+    withdrawn = recorded(ReviewWithdrawn(PROJECT, "not needed"), service="approvals", stream=REVIEW_STREAM)
+    assert needs(withdrawn) == ()
+    assert react(withdrawn, {}) == ()
