@@ -36,20 +36,25 @@ _NODES: Final = (
     projects.ProgrammeRegistered,
     projects.ProgrammeMoved,
     projects.ProjectRegistered,
+    projects.CharterAmended,
     projects.ProjectMoved,
+    projects.ProjectHeld,
+    projects.ProjectResumed,
+    projects.ProjectTerminated,
+    projects.ProjectCompleted,
 )
 _ROLES: Final = (approvals.RoleAssigned, approvals.RoleRevoked)
 
 CONSUMERS: Final = (
-    # Every service decides for itself who may do what where, so each one follows the roles and the nodes.
+    # Every service decides for itself who may do what where, and on what, so each one follows the roles and the nodes.
     _reads("projects", "projects", *_NODES),
     _reads("projects", "approvals", *_ROLES, approvals.ReviewConcluded),
-    _reads("approvals", "projects", *_NODES, projects.CharterAmended, projects.ProjectTerminated),
+    _reads("approvals", "projects", *_NODES),
     _reads("approvals", "approvals", *_ROLES, approvals.ReviewSubmitted),
     _reads("risks", "projects", *_NODES),
     _reads("risks", "approvals", *_ROLES),
     _reads("risks", "risks", risks.RiskOccurred),
-    _reads("reporting", "projects", *_NODES, projects.CharterAmended),
+    _reads("reporting", "projects", *_NODES),
     _reads("reporting", "approvals", *_ROLES),
     _reads("reporting", "projections", projections.KpiMeasured),
     _all_of("projections", "projects"),
