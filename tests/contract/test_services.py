@@ -4,11 +4,13 @@ import importlib
 from typing import Any
 
 import pytest
+
 from govevents.event import event_type
 from govevents.published import Published
 from govevents.registry import CONSUMERS, SERVICES
 from govkernel.access import ACCESS_MODELS
 from govkernel.processes import ServiceDefinition, openapi_text
+from govkernel.readmodels import ReadModel
 
 
 def definition_of(service: str) -> ServiceDefinition:
@@ -26,9 +28,12 @@ def full_names(events: tuple[type[Any], ...]) -> frozenset[str]:
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_reads_what_it_declares_and_nothing_else(service: str) -> None:
     definition = definition_of(service)
+    models: tuple[ReadModel[Any], ...] = (*ACCESS_MODELS, *definition.read_models)
+    subscriptions = [(each.service, each.events) for each in models]
+    subscriptions += [(each.service, each.events) for each in definition.reactions]
     read: dict[str, frozenset[str]] = {}
-    for each in (*ACCESS_MODELS, *definition.read_models, *definition.reactions):
-        read[each.service] = read.get(each.service, frozenset()) | full_names(each.events)
+    for source, events in subscriptions:
+        read[source] = read.get(source, frozenset()) | full_names(events)
     declared = {each.source: each.events for each in CONSUMERS if each.reader == service}
     assert read == declared, "put it right in CONSUMERS in govevents/registry.py, and run `make schemas`"
 
