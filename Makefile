@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/complete
 PACKAGES := contracts shared deploy/gov $(wildcard services/*)
 SOURCES := contracts/src shared/src deploy/gov/src $(wildcard services/*/src)
+TIERS := tests/unit tests/contract tests/integration tests/e2e
 SERVICES := $(notdir $(wildcard services/*))
 # pip's own setting of this name, wherever it was made: uv doesn't read pip's, and would look elsewhere for packages.
 pip_setting = $$($(BIN)/python -m pip config list | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | tail -n 1)
@@ -34,7 +35,7 @@ clean-demo: $(STAMP) ## Forget the demo's data
 test: $(STAMP) ## Everything that must hold before a change is merged
 	@$(MAKE) --no-print-directory lint types imports
 	@$(BIN)/python -m govevents check
-	@$(BIN)/pytest -n $(JOBS) tests/unit tests/contract tests/integration tests/e2e
+	@$(BIN)/pytest -n $(JOBS) $(wildcard $(TIERS))
 
 lint: $(STAMP) ## Style and likely mistakes (ruff)
 	@$(BIN)/ruff check --quiet .
