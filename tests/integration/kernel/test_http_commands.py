@@ -146,6 +146,12 @@ async def keys(_request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"keys": [{**KEY.as_dict(private=False), "kid": "one"}]})
 
 
+def started() -> Health:
+    health = Health()
+    health.starting = None
+    return health
+
+
 @pytest.fixture
 async def runtime(database: str) -> AsyncIterator[Runtime]:
     pool = await create_pool(database, largest=10)
@@ -170,9 +176,11 @@ async def runtime(database: str) -> AsyncIterator[Runtime]:
                 IssuerKeys(ISSUER, client=issuer, jwks_url=f"{ISSUER}/jwks"), issuer=ISSUER, audience="gatehouse"
             ),
             authority=Grants(),
-            versions=LocalVersions(pool, service="testing", readers=lambda: {"roles/1": "elsewhere"}),
+            versions=LocalVersions(
+                pool, service="testing", models={"roles": "elsewhere"}, others={"reacts": "elsewhere"}
+            ),
             metrics=Metrics("testing"),
-            health=Health(),
+            health=started(),
             clock=lambda: datetime.now(UTC),
             timers=Timers(ledger, [JAR]),
         )
@@ -319,7 +327,10 @@ async def test_a_refusal_is_a_problem_of_its_own_type_with_its_facts_and_is_fina
         assert said["title"] == "The jar takes no more coins."
 
 
-@pytest.mark.parametrize("jar", [str(uuid4()), "not-an-id", "00000000000040008000000000000001"])
+UNHEARD_OF = "6f1f1a7e-5b0a-4c5e-9d3b-2f8f6a1d9b10"
+
+
+@pytest.mark.parametrize("jar", [UNHEARD_OF, "not-an-id", "00000000000040008000000000000001"])
 async def test_an_unknown_stream_is_not_found(client: httpx.AsyncClient, jar: str) -> None:
     problem(await client.post(f"/jars/{jar}/coins", json={"by": "bo"}), 404, "not-found")
     problem(await client.post(f"/jars/{jar}/closing", headers={"If-Match": '"1"'}), 404, "not-found")
@@ -467,15 +478,21 @@ async def test_a_query_waits_until_what_the_caller_wrote_is_visible(
     jar = await opened(client)
     heard = uuid4()
 
-    async def hear() -> None:
+    async def hear(consumer: str) -> None:
         await runtime.ledger.pool.execute(
-            "INSERT INTO consumer_guards (consumer, stream, version, hash) VALUES ('roles/1', $1, 3, '')", heard
+            "INSERT INTO consumer_guards (consumer, stream, version, hash) VALUES ($1, $2, 3, '')", consumer, heard
         )
 
+    await runtime.ledger.pool.execute(
+        "INSERT INTO read_model_builds (name, build, schema, fold_version, state, started_at) "
+        "VALUES ('roles', 1, 'old', 1, 'previous', now()), ('roles', 2, 'new', 1, 'live', now())"
+    )
     waiting = asyncio.create_task(client.get(f"/jars/{jar}", headers={"Gov-Min-Version": f"{jar}@1,{heard}@3"}))
     await asyncio.sleep(0.02)
-    assert not waiting.done()
-    await hear()
+    for consumer in ("roles/2", "reacts"):
+        await asyncio.sleep(0.02)
+        assert not waiting.done()
+        await hear(consumer)
     assert (await waiting).status_code == 200
 
 
@@ -487,7 +504,7 @@ async def test_a_wait_for_a_version_that_never_comes_is_bounded(runtime: Runtime
     assert caught.value.problem.status == 503
 
 
-@pytest.mark.parametrize("header", ["x", "1@1", f"{uuid4()}@0", ",".join([f"{uuid4()}@1"] * 9)])
+@pytest.mark.parametrize("header", ["x", "1@1", f"{UNHEARD_OF}@0", ",".join([f"{UNHEARD_OF}@1"] * 9)])
 async def test_a_malformed_minimum_version_is_refused(client: httpx.AsyncClient, header: str) -> None:
     problem(await client.get("/jars", headers={"Gov-Min-Version": header}), 400, "malformed-header")
 
@@ -585,7 +602,9 @@ async def test_readiness_tells_ready_degraded_and_not_ready_apart(runtime: Runti
             answer = await client.get("/readyz")
             return answer.status_code, answer.json()["status"]
 
+        runtime.health.starting = "waiting"
         assert await status() == (503, "not ready")
+        problem(await client.get("/jars"), 503, "unavailable")
         runtime.health.starting = None
         assert await status() == (200, "ready")
         state["kafka"] = "no broker answers"
@@ -619,7 +638,6 @@ def test_the_description_lists_every_operation_with_every_problem() -> None:
         "401",
         "403",
         "404",
-        "409",
         "412",
         "413",
         "415",
