@@ -15,7 +15,17 @@ WEB: Final = (*SERVICES, "issuer")
 
 
 class Misconfigured(ValueError):
-    """An address or a sign-in is missing or malformed; the message says which, and how to give it."""
+    """An address, a sign-in or an option can't be used; the message says which, and what could."""
+
+
+class NotRunning(Exception):
+    """No address of a part of the system is known; the message says how to start it, or to give its address."""
+
+    def __init__(self, part: str, variable: str) -> None:
+        super().__init__(
+            f"{part}: no address is known; start the local system with `gov up`, "
+            f"or set {variable} to the address of one that runs elsewhere"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +36,10 @@ class Addresses:
     kafka: str | None = None
 
     def of(self, service: str) -> str:
-        """A service's address. Raises Misconfigured where none is known."""
-        try:
-            return self.web[service]
-        except KeyError:
-            raise Misconfigured(
-                f"{service}: no address is known; start the local system with `gov up`, "
-                f"or set {_variable(service)} to the address of one that runs elsewhere"
-            ) from None
+        """A service's address. Raises NotRunning where none is known."""
+        if service not in self.web:
+            raise NotRunning(service, _variable(service))
+        return self.web[service]
 
 
 def find_addresses(environment: Mapping[str, str] = os.environ, folder: Path | None = None) -> Addresses:
@@ -57,7 +63,11 @@ def _variable(service: str) -> str:
 
 
 def _checked(name: str, given: str) -> str:
-    parts = urlsplit(given)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(given)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        parts, usable = urlsplit(""), False
+    if not usable or parts.query or parts.fragment:
         raise Misconfigured(f"{_variable(name)}: {given!r} is no address; give one such as https://gov.example/{name}")
     return given.rstrip("/")

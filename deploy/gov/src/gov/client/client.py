@@ -119,7 +119,7 @@ class Client:
         demo_time: datetime | None = None,
         seen: Iterable[str] = (),
     ) -> Answer:
-        """Send a command to a service's ledger. Raises Refused, Unavailable or Misconfigured.
+        """Send a command to a service's ledger. Raises Refused, Unavailable, NotRunning or Misconfigured.
 
         `time` is when an imported fact was known, `demo_time` the demo clock; `seen` are versions that the service must
         have seen first.

@@ -22,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import jgo.maven
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -209,6 +208,9 @@ def fetch(jar: Jar, repository: Path, progress: DownloadProgress | None = None) 
 
     Raises JarRefused.
     """
+    # Only here and below: it takes as long to load as all of a command's other parts, and is hardly ever needed.
+    import jgo.maven
+
     context = jgo.maven.MavenContext(
         resolver=jgo.maven.PythonResolver(progress_callback=progress), repo_cache=repository, timeout=60
     )
@@ -231,6 +233,8 @@ def fetch(jar: Jar, repository: Path, progress: DownloadProgress | None = None) 
 
 def resolve(roots: Sequence[str] = ROOTS) -> tuple[Jar, ...]:
     """Resolve the roots' dependencies from their POMs, download every jar and return them all with their SHA-256."""
+    import jgo.maven
+
     repository = cache_folder() / "resolution"
     resolver = jgo.maven.PythonResolver()
     context = jgo.maven.MavenContext(resolver=resolver, repo_cache=repository, timeout=60)

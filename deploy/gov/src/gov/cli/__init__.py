@@ -1,0 +1,5 @@
+"""The command `gov`."""
+
+from gov.cli.app import main
+
+__all__ = ["main"]

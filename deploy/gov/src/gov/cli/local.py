@@ -1,0 +1,175 @@
+"""The local system: up, down, status, doctor, demo, and tokens of its issuer."""
+
+import os
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from gov.cli import options
+from gov.cli.doctor import examine
+from gov.cli.output import Exit, Output
+from gov.cli.session import wait_for
+from gov.client import Client, find_addresses
+from gov.runtime.state import State, state_folder
+from gov.runtime.system import LocalSystem, SystemState, SystemStatus
+
+
+def up(
+    *,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run in the background, and return once all is ready.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Start the local system: PostgreSQL, Kafka, issuer, services.
+
+    Ctrl-C stops it; with --detach it runs on, and `gov down` stops it.
+    """
+    if json and not detach:
+        raise typer.BadParameter(
+            "needs --detach: in the foreground stdout shows the services' logs", param_hint="--json"
+        )
+    output = Output(json=json)
+
+    def ready(status: SystemStatus) -> None:
+        output.document(_described(status))
+        _show_addresses(output, status)
+
+    LocalSystem(State(state_folder())).up(detach=detach, on_ready=ready)
+
+
+def down(
+    *,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete all its data, too.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Stop the local system, and what a killed one has left."""
+    output = Output(json=json)
+    folder = state_folder()
+    was_running = False
+    if folder.exists():
+        system = LocalSystem(State(folder))
+        was_running = system.down()
+        if forget:
+            system.forget()
+    output.document({"was_running": was_running, "forgotten": forget})
+    output.line(f"{'Stopped.' if was_running else 'Nothing was running.'}{' Its data is deleted.' if forget else ''}")
+
+
+def status(*, json: options.Json = False) -> None:
+    """Show whether the local system runs, and where.
+
+    Exit code 3 unless it is ready.
+    """
+    output = Output(json=json)
+    folder = state_folder()
+    if not folder.exists():
+        output.document(
+            {"state": SystemState.STOPPED, "supervisor_pid": None, "addresses": {}, "children": [], "failure": None}
+        )
+        output.line(f"Nothing has run in {folder} yet; start it with `gov up`.")
+        raise typer.Exit(Exit.AWAY)
+    found = LocalSystem(State(folder)).status()
+    output.document(_described(found))
+    output.line(f"The system of {folder} is {found.state.value}.")
+    output.table(
+        "Processes",
+        ("name", "state", "pid", "restarts", "address"),
+        (
+            (
+                child.name,
+                child.state,
+                child.process.pid if child.process else None,
+                child.restarts,
+                found.addresses.get(child.name),
+            )
+            for child in found.children
+        ),
+    )
+    if found.failure is not None:
+        output.line(f"{found.failure.child} {found.failure.reason}", "red")
+        for each in found.failure.lines:
+            output.line(f"    {each}")
+    if found.state is not SystemState.READY:
+        raise typer.Exit(Exit.AWAY)
+
+
+def doctor(*, json: options.Json = False) -> None:
+    """Say what this machine lacks, and how to get it.
+
+    Exit code 1 where something is missing.
+    """
+    output = Output(json=json)
+    findings = examine(state_folder())
+    output.document(
+        {
+            "ok": all(finding.ok for finding in findings),
+            "findings": [
+                {"name": each.name, "ok": each.ok, "found": each.found, "remedy": "" if each.ok else each.remedy}
+                for each in findings
+            ],
+        }
+    )
+    output.table(
+        "What the local system needs",
+        ("", "what", "found", "what to do"),
+        (("ok" if each.ok else "MISSING", each.name, each.found, "" if each.ok else each.remedy) for each in findings),
+    )
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(Exit.PROBLEMS)
+
+
+def demo(
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Start the local system and play a portfolio in."""
+    # Only here: no other command has to wait for it to be loaded.
+    import_module("gov.demo").run(LocalSystem(State(state_folder())), Output(json=json), detach=detach)
+
+
+def token(
+    name: Annotated[str, typer.Argument(help="A person of the demo issuer, such as ana.")],
+    *,
+    json: options.Json = False,
+) -> None:
+    """Print a token of the demo issuer.
+
+    For other clients: curl -H "Authorization: Bearer $(gov token ana)" ...
+    """
+
+    async def ask() -> str:
+        async with Client(find_addresses(), username=name) as client:
+            return await client.token()
+
+    given = wait_for(ask())
+    output = Output(json=json)
+    output.document({"username": name, "access_token": given, "token_type": "Bearer"})
+    output.line(given)
+
+
+def _described(found: SystemStatus) -> dict[str, Any]:
+    return {
+        "state": found.state,
+        "supervisor_pid": found.supervisor_pid,
+        "addresses": dict(found.addresses),
+        "children": [
+            {
+                "name": child.name,
+                "state": child.state,
+                "pid": child.process.pid if child.process else None,
+                "restarts": child.restarts,
+                "since": child.since,
+            }
+            for child in found.children
+        ],
+        "failure": found.failure,
+    }
+
+
+def _show_addresses(output: Output, found: SystemStatus) -> None:
+    output.table("Ready", ("what", "address"), found.addresses.items())
+    stops = "`gov down` stops it." if os.getpid() != found.supervisor_pid else "Ctrl-C stops it."
+    output.line(f"People sign in at the demo issuer by name alone: {found.addresses.get('issuer')}/people. {stops}")

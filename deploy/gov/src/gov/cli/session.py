@@ -1,0 +1,52 @@
+"""Signing in and asking, as every command does it."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from uuid import UUID
+
+from gov.cli.output import Output
+from gov.client import Client, Misconfigured, find_addresses
+
+Value = TypeVar("Value")
+
+
+def client_of(output: Output, username: str, *, patience_s: float = 0.0) -> Client:
+    """A client for whoever GOV_TOKEN speaks for, else for a person of the demo issuer. Raises Misconfigured."""
+    told: set[str] = set()
+
+    def on_wait(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            output.aside(text, "yellow")
+
+    return Client(
+        find_addresses(),
+        token=os.environ.get("GOV_TOKEN", "").strip() or None,
+        username=username,
+        patience_s=patience_s,
+        on_wait=on_wait,
+    )
+
+
+def wait_for(work: Coroutine[Any, Any, Value]) -> Value:
+    """Run a command's work to its end."""
+    return asyncio.run(work)
+
+
+async def node_id(client: Client, node: str | None) -> str | None:
+    """The id of a node that is given by id or, being a portfolio, by name. Raises Misconfigured where there is none."""
+    if node is None:
+        return None
+    try:
+        return str(UUID(node))
+    except ValueError:
+        pass
+    names = []
+    async for item in client.items("projects", "/portfolios"):
+        if item["name"] == node:
+            return str(item["portfolio"])
+        names.append(item["name"])
+    known = ", ".join(map(repr, sorted(names))) or "none yet"
+    raise Misconfigured(f"--node: there is no portfolio {node!r}; give an id, or one of: {known}")
