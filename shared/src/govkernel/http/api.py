@@ -66,7 +66,6 @@ QueryFunction = TypeVar("QueryFunction", bound=Callable[..., Awaitable[Any]])
 IntendFunction = TypeVar("IntendFunction", bound=Intend)
 ActFunction = TypeVar("ActFunction", bound=Act)
 
-DEFAULT_REFUSAL_STATUS: Final = 409
 ANY_CALL: Final = (TOKEN_MISSING, FORBIDDEN, HEADER_INVALID, NOT_CAUGHT_UP, UNAVAILABLE_HERE, UNEXPECTED)
 ANY_COMMAND: Final = (JSON_INVALID, TOO_LARGE, MEDIA, BODY_INVALID, KEY_REUSED, NOT_FOUND)
 KEY_TEXT: Final = "1 to 200 printable ASCII characters; the same key and request get the same answer"
@@ -76,13 +75,14 @@ SEEN_TEXT: Final = "a Gov-Version that has to be visible first, several separate
 class ServiceApi:
     """What a service offers over HTTP.
 
-    `refusals` gives the domain's refusals their status; one that is not named gets 409, as does NotKnownYet.
+    `refusals` gives the domain's refusals their status. One that is not named gets its parent's, in the end 409; what
+    is not known (yet) is 404.
     """
 
     def __init__(self, service: str, *, title: str, refusals: Mapping[type[Refusal], int] | None = None) -> None:
         self.service = service
         self.title = title
-        self.refusals: dict[type[Refusal], int] = {NotKnownYet: DEFAULT_REFUSAL_STATUS, **(refusals or {})}
+        self.refusals: dict[type[Refusal], int] = {Refusal: 409, NotKnownYet: 404, **(refusals or {})}
         self.routes: list[APIRoute] = []
         self.operations: set[str] = set()
         self.actions: set[str] = {IMPORT}
@@ -93,7 +93,7 @@ class ServiceApi:
 
     def status_of(self, refusal: type[Refusal]) -> int:
         """The HTTP status of a kind of refusal."""
-        return self.refusals.get(refusal, DEFAULT_REFUSAL_STATUS)
+        return next(self.refusals[each] for each in refusal.__mro__ if each in self.refusals)
 
     def command(
         self,
@@ -315,18 +315,22 @@ class ServiceApi:
             raise ValueError(f"{operation}: two operations of {self.service} have this id")
         self.operations.add(operation)
 
-    def application(self, runtime: Runtime | None = None) -> FastAPI:
-        """The ASGI application; without a runtime it can only describe itself."""
+    def application(self, runtime: Runtime | None = None, *, serves: bool = True) -> FastAPI:
+        """The ASGI application; without a runtime it can only describe itself.
+
+        One that does not serve has health and figures only.
+        """
         app = FastAPI(
             title=self.title,
             version="1",
             docs_url=None,
             redoc_url=None,
-            openapi_url="/openapi.json",
+            openapi_url="/openapi.json" if serves else None,
             redirect_slashes=False,
             exception_handlers={HTTPException: _framework_problem, RequestValidationError: _framework_problem},
         )
-        app.router.routes.extend(self.routes)
+        if serves:
+            app.router.routes.extend(self.routes)
         app.openapi = partial(self.openapi, app)  # type: ignore[method-assign]
         if runtime is not None:
             app.state.runtime = runtime
@@ -394,6 +398,7 @@ async def answer_query(
     status: int,
 ) -> Response:
     """Answer one query. Raises what `response_for` knows."""
+    runtime.require_started()
     caller = await runtime.verifier.caller(request.headers.get("authorization"))
     structlog.contextvars.bind_contextvars(subject=str(caller.subject))
     unknown = sorted(set(request.query_params) - set(offered))

@@ -215,6 +215,7 @@ async def read_call(
     request: Request, runtime: Runtime, body_model: type[Body], correlation: str, *, if_match_required: bool
 ) -> Call[Any]:
     """Read a request that changes something: token, body, version, key, times. Raises what `response_for` knows."""
+    runtime.require_started()
     headers = request.headers
     caller = await runtime.verifier.caller(headers.get("authorization"))
     structlog.contextvars.bind_contextvars(subject=str(caller.subject))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import asyncpg
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from govevents.document import DocumentRefused, canonical
-from govkernel.domain import Refusal, ValueRefused
+from govkernel.domain import NotKnownYet, Refusal, ValueRefused
 from govkernel.ledger import KeyReused, LedgerUnavailable, RefusalRecord, StaleVersion
 from govkernel.postgres import UNAVAILABLE
 
@@ -200,9 +201,9 @@ def response_for(error: Exception, correlation: str) -> Response | None:
         case Refused():
             return problem_response(error, correlation)
         case Refusal():
-            # A refusal outside of a command: nothing was recorded, and the domain has no status for it.
-            record = RefusalRecord(error.slug(), error.title(), error.detail, dict(error.facts))
-            return refusal_response(record, 409, correlation)
+            # A refusal outside of a command: nothing was recorded, and the service's API is not asked for a status.
+            status = HTTPStatus.NOT_FOUND if isinstance(error, NotKnownYet) else HTTPStatus.CONFLICT
+            return refusal_response(RefusalRecord.of(error), status, correlation)
         case ValueRefused():
             fault = InputError(
                 pointer="/" + error.field,

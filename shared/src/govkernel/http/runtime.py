@@ -15,13 +15,22 @@ from govkernel.consumer import Consumer, Parked
 from govkernel.domain import NodeId, SubjectId
 from govkernel.http.auth import Caller, TokenVerifier
 from govkernel.http.health import Health
-from govkernel.http.problems import FORBIDDEN, NOT_CAUGHT_UP, Refused
+from govkernel.http.problems import FORBIDDEN, NOT_CAUGHT_UP, UNAVAILABLE_HERE, Refused, not_found
 from govkernel.ledger import Ledger, Timers
 from govkernel.logging import logger
 from govkernel.metrics import Metrics
+from govkernel.readmodels import ReadModels
 from govkernel.relay import Relay
 
 LONGEST_WAIT_S: Final = 5.0
+
+SEEN: Final = """
+SELECT own.version AS own, guards.consumers, guards.versions, live.models, live.builds
+FROM (SELECT max(version) AS version FROM events WHERE stream = $1) AS own,
+  (SELECT coalesce(array_agg(consumer), '{}') AS consumers, coalesce(array_agg(version), '{}') AS versions
+   FROM consumer_guards WHERE stream = $1) AS guards,
+  (SELECT coalesce(array_agg(name), '{}') AS models, coalesce(array_agg(name || '/' || build), '{}') AS builds
+   FROM read_model_builds WHERE state = 'live' AND name = ANY($2::text[])) AS live"""
 
 log = logger(__name__)
 
@@ -48,27 +57,33 @@ class Versions(Protocol):
 class LocalVersions:
     """Versions by the guards in the service's own database, which consumers move with every batch.
 
-    `readers` are the consumers by the service whose topic they read.
+    `models` are read models, `others` are further consumers, each by name with the service whose topic it reads.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", *, service: str, readers: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[Any]",
+        *,
+        service: str,
+        models: Mapping[str, str],
+        others: Mapping[str, str],
+    ) -> None:
         self._pool = pool
         self._service = service
-        self._readers = readers
+        self._models = models
+        self._others = others
 
     async def behind(self, stream: UUID, version: int) -> bool:
         """See `Versions`. A stream of which nothing was heard counts as not yet seen."""
         async with self._pool.acquire(timeout=5) as connection:
-            seen = {
-                row["consumer"]: row["version"]
-                for row in await connection.fetch(
-                    "SELECT consumer, version FROM consumer_guards WHERE stream = $1", stream
-                )
-            }
-            own = await connection.fetchval("SELECT max(version) FROM events WHERE stream = $1", stream)
-        readers = self._readers()
-        if own is not None:
-            if own < version:
+            row = await connection.fetchrow(SEEN, stream, list(self._models))
+        assert row is not None, "a SELECT without FROM gives one row"
+        seen = dict(zip(row["consumers"], row["versions"], strict=True))
+        readers = dict(self._others)
+        for name, consumer in zip(row["models"], row["builds"], strict=True):
+            readers[consumer] = self._models[name]
+        if row["own"] is not None:
+            if row["own"] < version:
                 return True
             source = self._service
         else:
@@ -86,6 +101,7 @@ class Operations:
     parked: Callable[[], Parked]
     relay: Relay
     consumers: Callable[[], Sequence[Consumer]]
+    read_models: ReadModels
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +120,15 @@ class Runtime:
     demo: bool = False
     timers: Timers | None = None
     operations: Operations | None = None
+
+    def require_started(self) -> None:
+        """Raises Refused (503) while the process starts or stops, for what decides about access is not there then."""
+        if self.health.starting is not None:
+            raise Refused(
+                UNAVAILABLE_HERE,
+                f"{self.service}: {self.health.starting}; send the same request again",
+                headers={"Retry-After": "1"},
+            )
 
     async def wait_until_seen(
         self, minimum: tuple[tuple[UUID, int], ...], *, timeout_s: float = LONGEST_WAIT_S
@@ -126,7 +151,7 @@ class Runtime:
                 pause_s = min(pause_s * 1.5, 0.1)
 
     async def require(self, caller: Caller, action: str, node: NodeId | None, now: datetime) -> None:
-        """Raises Refused (403) where the caller may not do the action at the node."""
+        """Raises Refused: 403 where the caller may not do this at the node, 404 where the node is not known here."""
         decision = await self.authority.decide(
             subject=caller.subject, action=action, node=node, administrator=caller.administrator, now=now
         )
@@ -136,4 +161,6 @@ class Runtime:
         facts = {"action": action, "policy": decision.policy_hash}
         if node is not None:
             facts["node"] = str(node)
+        if not decision.node_known:
+            raise not_found("node", node)
         raise Refused(FORBIDDEN, decision.reason, facts=facts)

@@ -1,0 +1,259 @@
+"""A service as a process of its own: started before its infrastructure, asked, operated, and stopped."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.integration.kernel import jar_service
+
+from gov.issuer.key import load_or_make
+from gov.runtime.ports import choose_ports
+from govevents.catalogue import WATERMARK_TOPIC, topic_of
+from govkernel.kafka import KafkaAddress, NewEventTopic, TopicAdmin, TopicLog
+from govkernel.metrics import Metrics
+from govkernel.processes import Tasks, openapi_text
+
+CHECKOUT = Path(__file__).parents[3]
+STARTS_WITHIN_S = 40.0
+
+
+async def until(answers: Callable[[], Any], *, within_s: float = STARTS_WITHIN_S) -> Any:
+    """Ask until there is a true answer."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while True:
+        found = await answers()
+        if found:
+            return found
+        assert asyncio.get_running_loop().time() < deadline, "not in time"
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def process(*command: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python process that is gone afterwards, whatever happens."""
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.communicate()
+
+
+@pytest.fixture
+async def issuer(tmp_path: Path) -> AsyncIterator[str]:
+    (port,) = choose_ports(1)
+    environment = {
+        "GOV_DEMO": "1",
+        "GOV_ISSUER_PORT": str(port),
+        "GOV_ISSUER_KEY_FILE": str(tmp_path / "issuer.pem"),
+        "GOV_OIDC_ISSUER": "http://demo.gatehouse.localhost",
+    }
+    load_or_make(tmp_path / "issuer.pem")
+    async with process("-m", "gov.issuer", **environment), httpx.AsyncClient() as client:
+
+        async def answers() -> bool:
+            try:
+                return (await client.get(f"http://127.0.0.1:{port}/jwks")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await until(answers)
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def service(kafka: str, topic: Callable[..., str]) -> str:
+    name = f"jar-{uuid4().hex[:8]}"
+    topic(service=name)
+    shared = [NewEventTopic(topic_of("approvals")), NewEventTopic(topic_of("projects"))]
+    await TopicAdmin(KafkaAddress(kafka)).create([*shared, NewEventTopic(WATERMARK_TOPIC, 1, compacted=True)])
+    return name
+
+
+def environment_of(service: str, database: str, kafka: str, issuer: str, port: int) -> dict[str, str]:
+    return {
+        "JAR_SERVICE": service,
+        "GOV_DATABASE_URL": database,
+        "GOV_MIGRATION_DATABASE_URL": database,
+        "GOV_KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "GOV_HTTP_PORT": str(port),
+        "GOV_OIDC_ISSUER": "http://demo.gatehouse.localhost",
+        "GOV_OIDC_JWKS_URL": f"{issuer}/jwks",
+        "GOV_DEMO": "1",
+        "GOV_LOG_FORMAT": "json",
+    }
+
+
+async def token(issuer: str, username: str) -> str:
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{issuer}/token", data={"username": username})
+    return f"Bearer {answer.json()['access_token']}"
+
+
+@asynccontextmanager
+async def client_of(port: int, issuer: str) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"Authorization": await token(issuer, "olu")}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client:
+        yield client
+
+
+async def readiness(client: httpx.AsyncClient) -> tuple[int, Any]:
+    try:
+        answer = await client.get("/readyz")
+    except httpx.TransportError:
+        return 0, {}
+    return answer.status_code, answer.json()
+
+
+async def test_a_whole_service_starts_before_its_tables_answers_operates_and_drains(
+    empty_database: str, kafka: str, service: str, issuer: str
+) -> None:
+    (port,) = choose_ports(1)
+    environment = environment_of(service, empty_database, kafka, issuer, port)
+    module = "tests.integration.kernel.jar_service"
+    async with process("-m", module, "all", **environment) as running, client_of(port, issuer) as client:
+        waiting = await until(lambda: _some(readiness(client), 503))
+        assert waiting["reason"] == "waiting for the database"
+        refused = await client.post("/jars", json={"limit": 1})
+        assert refused.status_code == 503
+        assert (await client.get("/livez")).status_code == 200
+
+        async with process("-m", module, "migrate", **environment) as migrating:
+            _, said = await migrating.communicate()
+            assert migrating.returncode == 0, said.decode()
+        report = await until(lambda: _some(readiness(client), 200))
+        assert report["status"] in ("ready", "degraded")
+
+        async def opened() -> httpx.Response | None:
+            answer = await client.post("/jars", json={"limit": 3}, headers={"Idempotency-Key": "jar"})
+            return answer if answer.status_code == 201 else None
+
+        jar = (await until(opened)).json()["stream"]
+        added = await client.post(f"/jars/{jar}/coins", json={"by": "bo"})
+        assert added.status_code == 200, added.text
+        assert (await client.get(f"/jars/{jar}")).json() == {"coins": ["bo"]}
+        eve = {"Authorization": await token(issuer, "eve")}
+        assert (await client.get(f"/jars/{jar}", headers=eve)).status_code == 403
+        assert (await client.get("/operations/relay", headers=eve)).status_code == 403
+
+        async def carried() -> bool:
+            relay = (await client.get("/operations/relay")).json()
+            return relay["lag_rows"] == 0 and relay["verified"] and relay["watermark"] is not None
+
+        await until(carried)
+        assert await count_on(kafka, topic_of(service)) == 2
+
+        consumers = (await client.get("/operations/consumers")).json()["items"]
+        assert {each["consumer"] for each in consumers} == {"roles/1", "nodes/1"}
+        builds = (await client.get("/operations/read-models")).json()["items"]
+        assert {(each["name"], each["state"]) for each in builds} == {("roles", "live"), ("nodes", "live")}
+        started = await client.post("/operations/read-models/roles/rebuilds", json={})
+        assert started.status_code == 202, started.text
+
+        async def rebuilt() -> bool:
+            found = (await client.get("/operations/read-models/roles")).json()["items"]
+            return [(each["build"], each["state"]) for each in found] == [(2, "live"), (1, "previous")]
+
+        await until(rebuilt)
+        assert (await client.post("/operations/read-models/none/rebuilds", json={})).status_code == 404
+        assert (await client.get("/operations/parked")).json() == {"items": [], "next": None}
+        assert (await client.get("/operations/parked/1")).status_code == 404
+        assert (await client.post("/operations/parked/1/skip", json={"reason": "x"})).status_code == 404
+        shown = (await client.get("/metrics")).text
+        assert "gov_outbox_rows 0.0" in shown
+        assert 'gov_consumer_lag_records{consumer="nodes/1"}' in shown
+
+        running.send_signal(signal.SIGTERM)
+        _, said = await asyncio.wait_for(running.communicate(), 15)
+        assert running.returncode == 0, said.decode()
+        lines = [json.loads(line) for line in said.decode().splitlines()]
+        assert lines[-1]["event"] == "stopped"
+        assert any(line.get("stream") == jar and line.get("correlation") for line in lines)
+        assert "postgres:" not in said.decode().replace("[withheld]", "")
+        assert not [line for line in lines if line["level"] in ("error", "critical")], lines
+
+
+async def _some(asked: Any, status: int) -> Any:
+    found, report = await asked
+    return report if found == status else None
+
+
+async def count_on(kafka: str, topic: str) -> int:
+    log = TopicLog(KafkaAddress(kafka))
+    extent = await log.extent(topic)
+    found = 0
+    async for fetched in log.read(topic, extent.beginnings, extent.ends):
+        found += len(fetched.records)
+    return found
+
+
+async def test_a_service_without_settings_says_which_and_ends() -> None:
+    bare = {name: "" for name in os.environ if name.startswith("GOV_")}
+    async with process("-m", "tests.integration.kernel.jar_service", "all", **bare) as running:
+        _, said = await asyncio.wait_for(running.communicate(), 30)
+    assert running.returncode == 2
+    assert "GOV_DATABASE_URL" in said.decode()
+    assert "GOV_OIDC_ISSUER" in said.decode()
+
+
+def test_the_description_is_the_same_text_each_time_and_holds_the_operators_part() -> None:
+    text = openapi_text(jar_service.DEFINITION)
+    assert text == openapi_text(jar_service.DEFINITION)
+    described = json.loads(text)
+    assert {"/jars", "/operations/relay", "/operations/parked/{record}/skip"} <= described["paths"].keys()
+    operations = [each["operationId"] for path in described["paths"].values() for each in path.values()]
+    assert len(operations) == len(set(operations))
+
+
+async def test_a_crashed_task_is_shown_and_started_again() -> None:
+    tasks = Tasks(Metrics("testing"), shortest_backoff_s=0.01)
+    began = 0
+
+    async def work(stop: asyncio.Event) -> None:
+        nonlocal began
+        began += 1
+        if began < 3:
+            raise RuntimeError("broken")
+        await stop.wait()
+
+    tasks.start("fragile", work)
+
+    async def recovered() -> bool:
+        return began == 3 and not tasks.down()
+
+    await until(recovered, within_s=5)
+    await tasks.stop(timeout_s=1)
+
+
+async def test_a_task_that_does_not_end_in_time_is_cancelled() -> None:
+    tasks = Tasks(Metrics("testing"))
+    cancelled = asyncio.Event()
+
+    async def stubborn(_stop: asyncio.Event) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    tasks.start("stubborn", stubborn)
+    await asyncio.sleep(0)
+    await tasks.stop(timeout_s=0.05)
+    assert cancelled.is_set()
