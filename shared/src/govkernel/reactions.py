@@ -161,8 +161,6 @@ class ReactionHandler:
             if before is None:
                 before = await self._ledger.load(aggregate, stream, connection=connection)
             append, after = self._ledger.prepare(context, Intent(aggregate, stream, reaction.command), before)
-            if append.refusal is not None:
-                _raise_if_not_known_yet(reaction, before)
             appends.append(append)
             loaded[stream] = after
             moved.append((stream, aggregate.links(before.state), aggregate.links(after.state)))
@@ -190,12 +188,3 @@ class ReactionHandler:
             traceparent=envelope.traceparent,
             cause_time=envelope.time,
         )
-
-
-def _raise_if_not_known_yet(reaction: Reaction, loaded: Loaded[Any]) -> None:
-    try:
-        reaction.aggregate.decide(reaction.command, loaded.state)
-    except NotKnownYet:
-        raise
-    except Refusal:
-        return

@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CoinAdded, Command, JarOpened, OpenJar, context
+from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CoinAdded, Command, Jar, JarOpened, OpenJar, context
 
 from govevents.document import hash_of, read_envelope
-from govkernel.domain.aggregate import Aggregate
+from govkernel.domain import Aggregate, NotKnownYet
 from govkernel.ledger import (
     Answer,
     AnsweredBefore,
@@ -24,6 +24,7 @@ from govkernel.ledger import (
     Ledger,
     LedgerCorrupt,
     LedgerUnavailable,
+    OfAnotherKind,
     StaleVersion,
     Timers,
 )
@@ -99,6 +100,39 @@ async def test_the_same_key_for_another_request_is_refused(ledger: Ledger) -> No
     await do(ledger, jar, OpenJar(3), key=key)
     with pytest.raises(KeyReused):
         await do(ledger, jar, OpenJar(4), key=key)
+
+
+async def test_what_is_not_known_yet_may_be_known_when_the_same_key_comes_again(ledger: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+
+    class JarNotKnown(NotKnownYet):
+        """No jar is known under this id."""
+
+    def patient(command: Any, state: Jar) -> Any:
+        if not state.limit and not isinstance(command, OpenJar):
+            raise JarNotKnown
+        return JAR.decide(command, state)
+
+    waiting = replace(JAR, decide=patient)
+    early = await do(ledger, jar, AddCoin("ana"), key=key, aggregate=waiting)
+    assert early.refusal is not None
+    assert early.refusal.slug == "jar-not-known"
+    assert await count(ledger, "commands") == 0
+    await do(ledger, jar, OpenJar(1))
+    again = await do(ledger, jar, AddCoin("ana"), key=key, aggregate=waiting)
+    assert (again.refusal, again.to_version, again.repeated) == (None, 2, False)
+
+
+async def test_a_stream_is_never_taken_for_one_of_another_kind(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(1))
+    other = replace(JAR, name="bottle")
+    with pytest.raises(OfAnotherKind):
+        await ledger.load(other, jar)
+    answer = await do(ledger, jar, AddCoin("ana"), aggregate=other)
+    assert answer.refusal is not None
+    assert answer.refusal.slug == "of-another-kind"
+    assert (await ledger.head(jar)).version == 1
 
 
 async def test_a_refusal_is_final_for_its_key_and_leaves_no_event(ledger: Ledger) -> None:

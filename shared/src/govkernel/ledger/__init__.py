@@ -1,7 +1,7 @@
 """The ledger: a service's own events in its own PostgreSQL, appended under checked heads, never changed."""
 
 from govkernel.ledger.append import AnsweredBefore, Append, Appended, Conflict, Head, RefusalRecord, append
-from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, StaleVersion
+from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, OfAnotherKind, StaleVersion
 from govkernel.ledger.ledger import Answer, Context, Intent, Ledger, Loaded
 from govkernel.ledger.timers import Timers
 
@@ -19,6 +19,7 @@ __all__ = [
     "LedgerCorrupt",
     "LedgerUnavailable",
     "Loaded",
+    "OfAnotherKind",
     "RefusalRecord",
     "StaleVersion",
     "Timers",

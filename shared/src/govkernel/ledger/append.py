@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from govevents.document import Document
-from govkernel.domain.aggregate import Deadline, Link
+from govkernel.domain import Deadline, Link, Refusal
 from govkernel.ledger.errors import KeyReused, LedgerUnavailable
 from govkernel.postgres import Connection
 
@@ -38,6 +38,11 @@ class RefusalRecord:
     title: str
     detail: str
     facts: dict[str, str]
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "RefusalRecord":
+        """What is kept of a refusal."""
+        return cls(refusal.slug(), refusal.title(), refusal.detail, dict(refusal.facts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from govkernel.domain import NotKnownYet
+
 
 class StaleVersion(Exception):
     """The caller decided on a state that is no longer the newest: somebody else won the race."""
@@ -21,6 +23,10 @@ class KeyReused(Exception):
     def __init__(self, command: UUID) -> None:
         super().__init__("this idempotency key was used for another request: give every new request a key of its own")
         self.command = command
+
+
+class OfAnotherKind(NotKnownYet):
+    """Nothing of this kind is known under this id: what is there is something else."""
 
 
 class LedgerUnavailable(Exception):

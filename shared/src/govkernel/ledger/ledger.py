@@ -11,7 +11,7 @@ import asyncpg
 
 from govevents.catalogue import Catalogue
 from govevents.document import Document, Origin, Recorded, encode
-from govkernel.domain import NodeId, Refusal
+from govkernel.domain import NodeId, NotKnownYet, Refusal
 from govkernel.domain.aggregate import Aggregate
 from govkernel.ledger.append import (
     ANSWERED,
@@ -26,7 +26,7 @@ from govkernel.ledger.append import (
     answered_before,
     append,
 )
-from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, StaleVersion
+from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, OfAnotherKind, StaleVersion
 from govkernel.postgres import UNAVAILABLE, Connection
 
 State = TypeVar("State")
@@ -53,8 +53,8 @@ class Context:
     """Who, when and why: what an edge knows of a command.
 
     `command` is the idempotency key, scoped by its caller, or the id of a reaction or timer. `digest` tells apart two
-    requests that came under one key. `time` is when the organisation knew the fact: `now`, but for an import. `cause_time`
-    is the time of the event that caused the command, None for none.
+    requests that came under one key. `time` is when the organisation knew the fact: `now`, but for an import.
+    `cause_time` is the time of the event that caused the command, None for none.
     """
 
     command: UUID
@@ -164,12 +164,18 @@ class Ledger:
     async def load(
         self, aggregate: Aggregate[State, Command, Event], stream: UUID, *, connection: Connection | None = None
     ) -> Loaded[State]:
-        """The stream folded from its beginning; the initial state at version 0 where it does not exist."""
+        """The stream folded from its beginning; the initial state at version 0 where it does not exist.
+
+        Raises OfAnotherKind where the stream is another aggregate's.
+        """
         recorded = await self.events(stream, connection=connection)
-        state = aggregate.fold(one.event for one in recorded)
         if not recorded:
-            return Loaded(state, Head(stream, 0, None), None, None)
+            return Loaded(aggregate.initial, Head(stream, 0, None), None, None)
         last = recorded[-1]
+        kind = last.envelope.subject.partition("/")[0]
+        if kind != aggregate.name:
+            raise OfAnotherKind(f"There is no {aggregate.name} {stream}: it is a {kind}.", stream=str(stream))
+        state = aggregate.fold(one.event for one in recorded)
         return Loaded(
             state, Head(stream, last.envelope.version, last.hash), last.envelope.time, last.envelope.recordedtime
         )
@@ -209,10 +215,15 @@ class Ledger:
     def prepare(
         self, context: Context, intent: Intent[State, Command, Event], loaded: Loaded[State]
     ) -> tuple[Append, Loaded[State]]:
-        """Decide and encode: the append to be tried, and the stream as it will then be. Pure but for the clock."""
+        """Decide and encode: the append to be tried, and the stream as it will then be. Pure but for the clock.
+
+        Raises NotKnownYet, which is no answer to be kept: the same command may be decided otherwise in a moment.
+        """
         clock = self.clock()
         try:
             events = tuple(intent.aggregate.decide(intent.command, loaded.state))
+        except NotKnownYet:
+            raise
         except Refusal as refusal:
             return self.refused(context, refusal, loaded.head, intent.relies_on), loaded
         recorded_at = max(clock, loaded.recorded_at) if loaded.recorded_at else clock
@@ -271,7 +282,7 @@ class Ledger:
             command=context.command,
             digest=context.digest,
             status=self.refusal_status(refusal),
-            refusal=RefusalRecord(refusal.slug(), refusal.title(), refusal.detail, dict(refusal.facts)),
+            refusal=RefusalRecord.of(refusal),
             expected=head,
             documents=(),
             clock=self.clock(),
@@ -293,22 +304,17 @@ class Ledger:
 
         `intend` is asked again after each lost race, for what it read may have moved. With `expected_version` a lost
         race is the caller's to know. Raises StaleVersion, KeyReused, LedgerUnavailable, DocumentRefused, and what
-        `intend` raises; a Refusal of `intend` is an answer like one of the decider.
+        `intend` raises; a Refusal of `intend` is an answer like one of the decider. NotKnownYet is answered too, but
+        leaves no row: what was not known may have become known when the same key comes again.
         """
         for _ in range(MOST_ATTEMPTS):
             earlier = await self.answered(context)
             if earlier is not None:
                 return earlier
             try:
-                intent = await intend()
-            except Refusal as refusal:
-                # No stream was decided on: the refusal is kept under the command's own id, where nothing races with it.
-                item = self.refused(context, refusal, await self.head(context.command))
-            else:
-                loaded = await self.load(intent.aggregate, intent.stream)
-                if expected_version is not None and loaded.head.version != expected_version:
-                    raise StaleVersion(intent.stream, expected_version, loaded.head.version)
-                item, _after = self.prepare(context, intent, loaded)
+                item = await self._decided(context, intend, expected_version)
+            except NotKnownYet as refusal:
+                return Answer(self.refusal_status(refusal), None, 0, 0, RefusalRecord.of(refusal), repeated=False)
             outcome = await self._append_alone(item)
             match outcome:
                 case Appended(head=head):
@@ -322,6 +328,22 @@ class Ledger:
                     if expected_version is not None and current.stream == item.expected.stream:
                         raise StaleVersion(current.stream, expected_version, current.version)
         raise LedgerUnavailable(f"lost {MOST_ATTEMPTS} races in a row", retry_after_s=1)
+
+    async def _decided(
+        self, context: Context, intend: Callable[[], Awaitable[Intent[Any, Any, Any]]], expected_version: int | None
+    ) -> Append:
+        try:
+            intent = await intend()
+        except NotKnownYet:
+            raise
+        except Refusal as refusal:
+            # No stream was decided on: the refusal is kept under the command's own id, where nothing races with it.
+            return self.refused(context, refusal, await self.head(context.command))
+        loaded = await self.load(intent.aggregate, intent.stream)
+        if expected_version is not None and loaded.head.version != expected_version:
+            raise StaleVersion(intent.stream, expected_version, loaded.head.version)
+        item, _after = self.prepare(context, intent, loaded)
+        return item
 
     async def _append_alone(self, item: Append) -> Outcome:
         try:
