@@ -1,6 +1,6 @@
 """Fetches what a decision rests on: the subject's roles at a node and above it, in one query."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,7 +22,8 @@ WITH RECURSIVE above (node) AS (
   SELECT nodes.parent FROM above JOIN read.nodes ON nodes.node = above.node WHERE nodes.parent IS NOT NULL)
 SELECT above.node, roles.role, roles.first_day, roles.last_day,
   (SELECT portfolio.time_zone FROM read.nodes AS own JOIN read.nodes AS portfolio ON portfolio.node = own.portfolio
-   WHERE own.node = $2) AS time_zone
+   WHERE own.node = $2) AS time_zone,
+  EXISTS (SELECT FROM read.nodes WHERE nodes.node = $2) AS node_known
 FROM above LEFT JOIN read.roles ON roles.node = above.node AND roles.holder = $1 AND roles.role = ANY($3::text[])"""
 
 ANYWHERE: Final = """
@@ -67,7 +68,7 @@ class Access:
             roles = [role.value for role in self.policy.roles_for(action)]
             found = await self._pool.fetch(AT_AND_ABOVE, subject, node, roles)
         zone = found[0]["time_zone"] if found else None
-        return decide(
+        decision = decide(
             self.policy,
             subject=subject,
             action=action,
@@ -77,6 +78,7 @@ class Access:
             administrator=administrator,
             today=day_in(zone, now),
         )
+        return replace(decision, node_known=not found or found[0]["node_known"])
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         """The nodes at which a subject has a role that allows this; what is below them may be seen too."""

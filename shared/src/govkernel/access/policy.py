@@ -46,12 +46,16 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether something is allowed, by which rules, under which policy (its file's SHA-256), and why in words."""
+    """Whether something is allowed, by which rules, under which policy (its file's SHA-256), and why in words.
+
+    A no may only mean that the node is not known here yet: nothing is above such a node.
+    """
 
     allowed: bool
     rules: tuple[str, ...]
     policy_hash: str
     reason: str
+    node_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
