@@ -141,16 +141,14 @@ async def test_a_whole_service_starts_before_its_tables_answers_operates_and_dra
         report = await until(lambda: _some(readiness(client), 200))
         assert report["status"] in ("ready", "degraded")
 
-        async def opened() -> httpx.Response | None:
-            answer = await client.post("/jars", json={"limit": 3}, headers={"Idempotency-Key": "jar"})
-            return answer if answer.status_code == 201 else None
-
-        jar = (await until(opened)).json()["stream"]
+        opened = await client.post("/jars", json={"limit": 3})
+        assert opened.status_code == 201, "who is ready takes commands"
+        jar = opened.json()["stream"]
         added = await client.post(f"/jars/{jar}/coins", json={"by": "bo"})
         assert added.status_code == 200, added.text
         assert (await client.get(f"/jars/{jar}")).json() == {"coins": ["bo"]}
         eve = {"Authorization": await token(issuer, "eve")}
-        assert (await client.get(f"/jars/{jar}", headers=eve)).status_code == 403
+        assert (await client.get(f"/jars/{jar}", headers=eve)).status_code == 404, "nobody registered the shelf"
         assert (await client.get("/operations/relay", headers=eve)).status_code == 403
 
         async def carried() -> bool:
@@ -159,6 +157,13 @@ async def test_a_whole_service_starts_before_its_tables_answers_operates_and_dra
 
         await until(carried)
         assert await count_on(kafka, topic_of(service)) == 2
+
+        for _ in range(2):
+            vouched = await client.post("/operations/relay/vouch", json={"reason": "Compared by hand."})
+            assert vouched.status_code == 200, vouched.text
+        assert (await client.post("/operations/relay/vouch", json={"reason": " "})).status_code == 422
+        await until(carried)
+        assert await count_on(kafka, topic_of(service)) == 3
 
         consumers = (await client.get("/operations/consumers")).json()["items"]
         assert {each["consumer"] for each in consumers} == {"roles/1", "nodes/1"}

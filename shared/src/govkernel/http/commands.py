@@ -281,7 +281,10 @@ async def answer_command(request: Request, runtime: Runtime, shape: CommandShape
 async def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
     if answer.refusal is not None:
         runtime.metrics.refusals.labels(answer.refusal.slug).inc()
-        return refusal_response(answer.refusal, answer.status, correlation)
+        refused = refusal_response(answer.refusal, answer.status, correlation)
+        if answer.repeated:
+            refused.headers["Gov-Repeated"] = "true"
+        return refused
     assert answer.stream is not None, "a command that was not refused has a stream"
     structlog.contextvars.bind_contextvars(stream=str(answer.stream))
     added: list[dict[str, str]] = []

@@ -5,11 +5,13 @@ import base64
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import BaseModel, Field
 
+from govevents.operations import DatabaseVouchedFor
 from govkernel.consumer import NotParked, ParkedRecord, Resolved, Unavailable
+from govkernel.domain import Aggregate, ValueRefused
 from govkernel.http.api import ServiceApi
 from govkernel.http.bodies import Body, NoBody
 from govkernel.http.commands import Call
@@ -17,8 +19,11 @@ from govkernel.http.problems import UNAVAILABLE_HERE, ProblemType, Refused, not_
 from govkernel.http.queries import Ask, Page
 from govkernel.http.runtime import Operations, Runtime
 from govkernel.kafka import KafkaUnavailable
+from govkernel.ledger import Conflict, Intent, KeyReused
 from govkernel.logging import logger
+from govkernel.postgres import Connection
 from govkernel.readmodels import BuildStatus, RebuildFailed, RebuildRunning, Rebuilt
+from govkernel.relay import vouch
 
 OPERATE: Final = "operate"
 """The action that a service's policy has to allow to its administrators."""
@@ -83,6 +88,19 @@ class RelayView(BaseModel):
     alarm: str | None
 
 
+class VouchRequest(Body):
+    """Vouch for the database; the reason is recorded for good."""
+
+    reason: str
+
+
+class VouchedView(BaseModel):
+    """The database that was vouched for: its identity, and since when it has been running."""
+
+    system_identifier: str
+    started_at: datetime
+
+
 class ConsumerView(BaseModel):
     """A consumer: over all replicas, and (lag, alarm, trouble) as this replica sees it where it runs it."""
 
@@ -134,6 +152,19 @@ class RebuildStarted(BaseModel):
 
     name: str
     progress: str
+
+
+def _decide(vouched: DatabaseVouchedFor, known: bool) -> tuple[DatabaseVouchedFor, ...]:
+    return () if known else (vouched,)
+
+
+def _evolve(_known: bool, _event: DatabaseVouchedFor) -> bool:
+    return True
+
+
+VOUCHED_DATABASE: Final[Aggregate[bool, DatabaseVouchedFor, DatabaseVouchedFor]] = Aggregate(
+    "vouched_database", False, _decide, _evolve
+)
 
 
 def operations_api(service: str) -> ServiceApi:
@@ -204,6 +235,38 @@ def operations_api(service: str) -> ServiceApi:
             watermark=status.watermark,
             alarm=status.alarm,
         )
+
+    @api.operate(
+        "/operations/relay/vouch",
+        operation="vouchForDatabase",
+        action=OPERATE,
+        body=VouchRequest,
+        response=VouchedView,
+    )
+    async def vouch_for_database(call: Call[VouchRequest]) -> VouchedView:
+        """Vouch that the database lost nothing when it came back, where Kafka is away and can't tell.
+
+        Commands are taken again from then on; who vouched and why is recorded for good.
+        """
+        if not call.body.reason.strip():
+            raise ValueRefused("reason", call.body.reason, "say how you know that nothing was lost")
+        ledger = call.ledger
+
+        async def record(connection: Connection, vouched: DatabaseVouchedFor, _actor: str) -> None:
+            stream = uuid5(
+                NAMESPACE_URL, f"urn:gatehouse:vouched:{service}:{vouched.system_identifier}:{vouched.started_at}"
+            )
+            loaded = await ledger.load(VOUCHED_DATABASE, stream, connection=connection)
+            item, _ = ledger.prepare(call.context, Intent(VOUCHED_DATABASE, stream, vouched), loaded)
+            (outcome,) = await ledger.append(connection, [item])
+            if isinstance(outcome, KeyReused):
+                raise outcome
+            if isinstance(outcome, Conflict):
+                raise Refused(UNAVAILABLE_HERE, "somebody else vouches right now", headers={"Retry-After": "1"})
+
+        vouched = await vouch(ledger.pool, reason=call.body.reason, actor=call.context.actor, record=record)
+        ledger.wake()
+        return VouchedView(system_identifier=vouched.system_identifier, started_at=vouched.started_at)
 
     @api.query("/operations/consumers", operation="listConsumers", response=ConsumersView, found=False)
     async def list_consumers(ask: Ask) -> ConsumersView:

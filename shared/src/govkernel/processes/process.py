@@ -231,6 +231,7 @@ class _KafkaSeen:
     """Whether Kafka answered when it was last asked; asking takes a thread, so probes don't."""
 
     trouble: str | None = "not asked yet"
+    asked: bool = False
     behind_since: dict[str, float] = field(default_factory=dict)
 
 
@@ -266,7 +267,7 @@ class Process:
         engine = create_engine(url)
         tasks = Tasks(self._metrics)
         async with httpx.AsyncClient() as client:
-            runtime, parts, relay = self._wire(pool, engine, client)
+            runtime, parts, relay, handlers = self._wire(pool, engine, client)
             self._watch(runtime.health, tasks, parts)
             app = self._definition.full_api().application(runtime, serves=self._serves)
             server = _Server(
@@ -281,7 +282,7 @@ class Process:
                 )
             )
             serving = asyncio.create_task(server.serve(sockets=[listener]))
-            await self._start(runtime, parts, relay, tasks)
+            await self._start(runtime, parts, relay, handlers, tasks)
             await self._stop.wait()
             log.info("stopping")
             runtime.health.starting = "stopping"
@@ -313,7 +314,7 @@ class Process:
 
     def _wire(
         self, pool: "asyncpg.Pool[Any]", engine: AsyncEngine, client: httpx.AsyncClient
-    ) -> tuple[Runtime, Parts, Relay]:
+    ) -> tuple[Runtime, Parts, Relay, tuple[Handler, ...]]:
         definition, settings = self._definition, self._settings
         ledger = Ledger(
             pool,
@@ -383,7 +384,7 @@ class Process:
                 parked=parked, relay=relay, consumers=lambda: tuple(self._running.values()), read_models=read_models
             ),
         )
-        return runtime, parts, relay
+        return runtime, parts, relay, handlers
 
     def _handlers(self, parts: Parts) -> tuple[Handler, ...]:
         reactions = tuple(
@@ -417,7 +418,9 @@ class Process:
         for consumer in self._running.values():
             consumer.nudge()
 
-    async def _start(self, runtime: Runtime, parts: Parts, relay: Relay, tasks: Tasks) -> None:
+    async def _start(
+        self, runtime: Runtime, parts: Parts, relay: Relay, handlers: tuple[Handler, ...], tasks: Tasks
+    ) -> None:
         """Start what this role does, once the database has its tables; to be told to stop ends the wait."""
         work: dict[str, Work] = {"kafka": self._ask_kafka, "figures": lambda stop: self._sample(relay, stop)}
         if self._relays:
@@ -433,7 +436,7 @@ class Process:
             ).run
             if runtime.timers is not None:
                 work["timers"] = runtime.timers.run
-            for handler in self._handlers(parts):
+            for handler in handlers:
                 work[handler.name] = self._following(parts.pool, handler)
             work.update(self._definition.tasks(parts))
         self._started = tuple(work)
@@ -477,6 +480,7 @@ class Process:
                 self._seen.trouble = f"{type(error).__name__}: {error}"
             else:
                 self._seen.trouble = None
+            self._seen.asked = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WATCH_KAFKA_S)
 
@@ -511,7 +515,8 @@ class Process:
 
         async def ledger() -> Finding:
             found = await database()
-            if found.facts["verified"]:
+            # While Kafka is away nothing can be verified, and queries are still to be answered.
+            if found.facts["verified"] or (self._seen.asked and self._seen.trouble):
                 return Finding(None, {})
             return Finding("commands wait until the relay has verified the database against Kafka", {})
 
@@ -549,7 +554,7 @@ class Process:
             return Finding("; ".join(reasons) or None, {})
 
         health.add("database", database)
-        health.add("ledger", ledger, required=False)
+        health.add("ledger", ledger)
         health.add("kafka", kafka, required=False)
         health.add("tasks", running)
         if self._consumes:
