@@ -1,0 +1,77 @@
+"""What a log line holds, and what it never does."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from govkernel import logging as logs
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_every_line_says_service_correlation_and_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(service="risks", log_format="json", level="info")
+    structlog.contextvars.bind_contextvars(correlation="c", stream="s", causation="e@1")
+    logs.logger("here").info("done", amount=3)
+    logging.getLogger("library").warning("slow %s", "query")
+    own, foreign = lines(capsys)
+    for line in (own, foreign):
+        assert {"service": "risks", "correlation": "c", "stream": "s", "causation": "e@1"}.items() <= line.items()
+    assert (own["event"], own["amount"], foreign["event"]) == ("done", 3, "slow query")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"password": "hunter2"},
+        {"Authorization": "Bearer hunter2"},
+        {"client_secret": "hunter2"},
+        {"headers": {"cookie": "hunter2"}},
+        {"reason": "no answer from postgresql://risks:hunter2@127.0.0.1/risks"},
+        {"header": "Bearer hunter2.hunter2.hunter2"},
+        {"said": "token eyJhbGciOiJFUzI1NiJ9.eyJodW50ZXIyIjoxfQ.hunter2"},
+        {"urls": ["postgresql://a:hunter2@b/c"]},
+    ],
+)
+def test_a_secret_is_withheld_by_its_name_or_its_looks(
+    said: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(service="risks", log_format="json", level="info")
+    logs.logger("here").info("said", **said)
+    shown = capsys.readouterr().err
+    assert "hunter2" not in shown
+    assert "[withheld]" in shown
+
+
+def test_an_exceptions_text_is_looked_through_too(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(service="risks", log_format="text", level="info")
+    try:
+        raise RuntimeError("postgresql://risks:hunter2@127.0.0.1/risks")
+    except RuntimeError:
+        logs.logger("here").exception("failed")
+    shown = capsys.readouterr().err
+    assert "RuntimeError" in shown
+    assert "hunter2" not in shown
+
+
+def test_what_is_below_the_level_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(service="risks", log_format="json", level="warning")
+    logs.logger("here").info("chatter")
+    logging.getLogger("library").info("chatter")
+    assert lines(capsys) == []
