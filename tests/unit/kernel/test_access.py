@@ -204,9 +204,17 @@ def test_nodes_stand_where_they_were_registered_or_moved_to() -> None:
         found += [kept.row for kept in rows.kept.values()]
 
     assert found == [
-        NodeRow(NodeId(portfolio.stream), None, NodeKind.PORTFOLIO, owner, "Australia/Sydney"),
-        NodeRow(NodeId(programme.stream), PORTFOLIO, NodeKind.PROGRAMME, owner, None),
-        NodeRow(NodeId(project.stream), parent, NodeKind.PROJECT, owner, None),
+        NodeRow(
+            NodeId(portfolio.stream),
+            None,
+            NodeKind.PORTFOLIO,
+            owner,
+            "All",
+            time_zone="Australia/Sydney",
+            currency="AUD",
+        ),
+        NodeRow(NodeId(programme.stream), PORTFOLIO, NodeKind.PROGRAMME, owner, "P"),
+        NodeRow(NodeId(project.stream), parent, NodeKind.PROJECT, owner, "A", reference="A-1"),
     ]
 
 
