@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,9 +31,10 @@ class Finding:
     remedy: str = ""
 
 
-def examine(folder: Path) -> tuple[Finding, ...]:
-    """Look at everything that the system of this state folder needs. Changes nothing."""
-    return (_python(), _java(), _postgres(), _jars(), _disk(folder), _memory(), _writable(folder), *_ports(folder))
+def examine(folder: Path, free: Callable[[int], bool] = is_free) -> tuple[Finding, ...]:
+    """Look at everything that the system of this state folder needs; changes nothing. `free` knows free ports."""
+    alone = (_python(), _java(), _postgres(), _jars(), _disk(folder), _memory(), _writable(folder))
+    return (*alone, _ports(folder, free))
 
 
 def _python() -> Finding:
@@ -106,17 +107,15 @@ def _writable(folder: Path) -> Finding:
     )
 
 
-def _ports(folder: Path, free: Callable[[int], bool] = is_free) -> Iterator[Finding]:
-    runs = folder.exists() and system.LocalSystem(State(folder)).status().supervisor_pid is not None
+def _ports(folder: Path, free: Callable[[int], bool]) -> Finding:
+    if folder.exists() and system.LocalSystem(State(folder)).status().supervisor_pid is not None:
+        return Finding("Ports", True, "the system is running; `gov status` shows its addresses")
     wanted = {
         "postgres": system.POSTGRES_PORT,
         "kafka": system.KAFKA_PORT,
         "issuer": system.ISSUER_PORT,
         **{service.name: service.port for service in system.SERVICES},
     }
-    if runs:
-        yield Finding("Ports", True, "the system is running; `gov status` shows its addresses")
-        return
     taken = [f"{port} ({name})" for name, port in wanted.items() if not free(port)]
     # A taken port is no fault: the start chooses another.
-    yield Finding("Ports", True, f"taken, others are chosen for: {', '.join(taken)}" if taken else "all free")
+    return Finding("Ports", True, f"taken, others are chosen for: {', '.join(taken)}" if taken else "all free")
