@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -229,7 +230,10 @@ def hold(session: SessionInfrastructure, owner_is_alive: Callable[[], bool]) -> 
     except InfrastructureUnavailable as error:
         session.answer({"unavailable": str(error), "holder": os.getpid()})
     finally:
-        (session.folder / "ended").touch()
+        if owner_is_alive():
+            (session.folder / "ended").touch()
+        else:
+            shutil.rmtree(session.folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
