@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -238,25 +239,40 @@ async def execute(url: str, statement: str, *arguments: Any) -> None:
 
 
 class CrashAfter:
-    """Runs a coroutine and kills it at its n-th suspension, as a power cut between two steps would."""
+    """Runs a coroutine and ends it at its n-th suspension, as a power cut between two steps would.
 
-    def __init__(self, coroutine: Any, suspensions: int) -> None:
-        self.coroutine = coroutine
-        self.left = suspensions
+    `cut` severs its connections, so that what it still does to clean up reaches nobody. Raises PowerCut then.
+    """
+
+    def __init__(self, coroutine: Any, suspensions: int, cut: Callable[[], None]) -> None:
+        self._coroutine = coroutine
+        self._left = suspensions
+        self._cut = cut
 
     def __await__(self) -> Any:
-        inner = self.coroutine.__await__()
-        value: Any = None
+        inner = self._coroutine.__await__()
+        step: Callable[[], Any] = partial(inner.send, None)
         while True:
             try:
-                waited = inner.send(value)
+                waited = step()
             except StopIteration as done:
                 return done.value
-            if self.left == 0:
-                inner.throw(PowerCut())
-                raise AssertionError("nobody survives a power cut")
-            self.left -= 1
-            value = yield waited
+            except Exception:
+                if self._left < 0:
+                    raise PowerCut from None
+                raise
+            if self._left == 0:
+                self._cut()
+                step = partial(inner.throw, PowerCut())
+                self._left = -1
+                continue
+            self._left -= 1 if self._left > 0 else 0
+            try:
+                value = yield waited
+            except BaseException as error:
+                step = partial(inner.throw, error)
+            else:
+                step = partial(inner.send, value)
 
 
 class PowerCut(BaseException):

@@ -324,9 +324,11 @@ class Consumer:
         self._committing = asyncio.create_task(self._commit(self._commit_as, self._committed))
 
     async def _commit(self, group: str, offsets: dict[int, int]) -> None:
-        # For tools alone: nobody reads these offsets, so a failure costs nothing.
-        with contextlib.suppress(KafkaUnavailable, TopicMissing):
+        # For tools alone: nobody reads these offsets, so a failure costs nothing but another attempt.
+        try:
             await self._topics.commit(group, self.topic, offsets)
+        except (KafkaUnavailable, TopicMissing):
+            self._committed = {}
 
     async def _begin_anew(self, *, reconnect: bool) -> None:
         # What was fetched and not applied is fetched again: the rows say from where.

@@ -28,10 +28,13 @@ from govkernel.postgres import UNAVAILABLE, Connection
 MOST_DRAINED: Final = 200
 """How many parked records of one stream follow within one transaction; the others follow in the next."""
 
+SHORTEST_IDLE_S: Final = 5.0
+"""How long a batch may at least spend between two statements before the database ends it."""
+
 AT_FAULT: Final = ("22", "23", "54", "P0")
 """Classes of PostgreSQL's errors that data cause; other classes speak of the database or of the code."""
 
-# A process that was stopped in the middle of its batch must not hold these rows for longer than its lease.
+# A process that was stopped in the middle of its batch must not hold these rows for much longer than its lease.
 LOCK: Final = """
 SELECT partition, next_offset, holder, epoch, set_config('idle_in_transaction_session_timeout', $4, true)
 FROM consumer_partitions WHERE consumer = $1 AND topic = $2 AND partition = ANY($3::int[])
@@ -250,7 +253,11 @@ class Inbox:
     async def lock(self, connection: Connection, partitions: Sequence[int]) -> dict[int, "asyncpg.Record"]:
         """Lock partitions' rows against every other batch, in their order."""
         rows = await connection.fetch(
-            LOCK, self._handler.name, self._topic, sorted(partitions), str(int(self._lease_s * 1000))
+            LOCK,
+            self._handler.name,
+            self._topic,
+            sorted(partitions),
+            str(int(max(self._lease_s, SHORTEST_IDLE_S) * 1000)),
         )
         return {row["partition"]: row for row in rows}
 
