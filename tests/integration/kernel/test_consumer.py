@@ -273,7 +273,7 @@ async def test_an_event_newer_than_the_reader_is_left_to_a_newer_replica(here: W
     newer = Catalogue.of([Noted], {("approvals.Noted", 1): lambda data: {**data, "detail": ""}})
     stream, bystander = uuid4(), uuid4()
     one = document(here.service, stream, event=first_version("a"))
-    two = document(here.service, stream, 2, one.hash, event=Noted("b", "c"))
+    two = document(here.service, stream, 2, one.hash, event=Noted(text="b", detail="c"))  # type: ignore[call-arg]
     three = document(here.service, stream, 3, two.hash, event=first_version("d"))
     await here.send(one, two, three, document(here.service, bystander, event=first_version("a")))
 
@@ -363,6 +363,6 @@ async def test_status_says_how_far_behind_it_is_and_kafkas_tools_see_the_offsets
         await consumer.one_pass()
         found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group]
         offsets = (await asyncio.to_thread(found.result, 20)).topic_partitions
-        return sum(each.offset for each in offsets) == 4
+        return bool(sum(each.offset for each in offsets) == 4)
 
     await until(shown)

@@ -280,7 +280,8 @@ class Intake:
                 guards[arrival.stream] = before, Guard(arrival.envelope.version, arrival.hash)
                 if arrival.parked is not None:
                     drained.append(arrival.parked)
-        return Settlement(guards, tuple(self._parked.values()), tuple(drained), tuple(self._kept.values()))
+        park = sorted(self._parked.values(), key=lambda each: (each.arrival.partition, each.arrival.offset))
+        return Settlement(guards, tuple(park), tuple(drained), tuple(self._kept.values()))
 
     def _take(self, arrival: Arrival, envelope: Envelope, state: Stream) -> None:
         recorded: Recorded[Any] | None = None
