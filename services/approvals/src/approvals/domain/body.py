@@ -3,9 +3,24 @@
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, TypeAlias, assert_never
+from uuid import UUID, uuid5
 
 from govevents.approvals import BodyFormed, MemberAppointed, MemberReleased
-from govkernel.domain import Aggregate, Name, NotKnownYet, PersonId, PortfolioId, Refusal, SubjectId, Text, differences
+from govkernel.domain import (
+    Aggregate,
+    Link,
+    Name,
+    NotKnownYet,
+    PersonId,
+    PortfolioId,
+    Refusal,
+    SubjectId,
+    Text,
+    differences,
+)
+
+BODY_OF: Final = "body_of"
+"""The link from a portfolio to its bodies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +187,21 @@ def seated(body: Body, day: date) -> tuple[MemberAppointed, ...]:
             assert_never(body)
 
 
-BODY: Final[Aggregate[Body, Command, Event]] = Aggregate("body", Unformed(), decide, evolve, relied_on=True)
+def _links(body: Body) -> frozenset[Link]:
+    match body:
+        case Unformed():
+            return frozenset()
+        case Formed(formed=formed):
+            return frozenset({Link(BODY_OF, formed.portfolio)})
+        case _:
+            assert_never(body)
+
+
+BODY: Final[Aggregate[Body, Command, Event]] = Aggregate(
+    "body", Unformed(), decide, evolve, links=_links, relied_on=True
+)
+
+
+def stream_of(portfolio: PortfolioId, name: Name) -> UUID:
+    """The body's id: a portfolio has one body of a name."""
+    return uuid5(portfolio, f"body/{name}")

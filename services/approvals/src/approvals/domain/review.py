@@ -48,6 +48,9 @@ from govkernel.domain import (
     differences,
 )
 
+REVIEW_OF: Final = "review_of"
+"""The link from a project to all of its reviews."""
+
 OPEN_REVIEW_OF: Final = "open_review_of"
 """The link from a project to its reviews that have neither an outcome nor been withdrawn."""
 
@@ -641,8 +644,10 @@ def _on_deadline(name: str, now: datetime) -> Command:
 def _links(review: Review) -> frozenset[Link]:
     match review:
         case Draft(drafted=drafted) | Open(drafted=drafted) | Escalated(drafted=drafted):
-            return frozenset({Link(OPEN_REVIEW_OF, drafted.project)})
-        case NotDrafted() | Concluded() | Withdrawn():
+            return frozenset({Link(REVIEW_OF, drafted.project), Link(OPEN_REVIEW_OF, drafted.project)})
+        case Concluded(drafted=drafted) | Withdrawn(drafted=drafted):
+            return frozenset({Link(REVIEW_OF, drafted.project)})
+        case NotDrafted():
             return frozenset()
         case _:
             assert_never(review)

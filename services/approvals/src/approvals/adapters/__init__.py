@@ -1,0 +1,1 @@
+"""Approvals at its edges: the directory's table, and queries."""

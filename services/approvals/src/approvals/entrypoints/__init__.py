@@ -1,0 +1,1 @@
+"""How approvals is reached and run."""
