@@ -32,6 +32,7 @@ from projects.domain.project import (
     PROJECT,
     Active,
     AmendCharter,
+    BudgetInOtherCurrency,
     ClosureWithOpenConditions,
     Command,
     CompletePhase,
@@ -461,6 +462,15 @@ def test_the_same_row_saying_something_else_is_refused_and_names_what() -> None:
         project.given(IMPORTED).when(design, replace(design, phase="Construction")).then_refused(ObservationDiffers)
     )
     assert refusal.facts == {"row": "7", "phase": "Design on record, Construction given"}
+
+
+def test_a_budget_is_observed_in_one_currency() -> None:
+    dollars = observe(date(2014, 5, 1), "Design")
+    euros = replace(observe(date(2014, 6, 1), "Design"), budget_forecast=Money(Decimal(7), "EUR"))
+    refusal = project.given(IMPORTED).when(dollars, euros).then_refused(BudgetInOtherCurrency)
+    assert refusal.facts == {"currency": "USD", "given": "EUR"}
+    mixed = replace(dollars, budget_change=Money(Decimal(7), "EUR"))
+    project.given(IMPORTED).when(mixed).then_refused(BudgetInOtherCurrency)
 
 
 def test_two_rows_on_one_date_are_two_observations() -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
+from uuid import NAMESPACE_URL, uuid5
 
 from govevents.projects import PortfolioRegistered
-from govkernel.domain import Aggregate, Code, Currency, Name, NotKnownYet, PortfolioId, Refusal, differences
+from govkernel.domain import Aggregate, Code, Currency, Name, NodeId, NotKnownYet, PortfolioId, Refusal, differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ class ParentOfAnotherPortfolio(Refusal):
     """The node that was to be the parent belongs to another portfolio."""
 
 
-def check_parent(portfolio: PortfolioId, parent_portfolio: PortfolioId | None) -> None:
+def check_parent(portfolio: PortfolioId, parent: NodeId, parent_portfolio: PortfolioId | None) -> None:
     """Raise ParentNotKnown or ParentOfAnotherPortfolio unless the parent stands in the child's own portfolio."""
     if parent_portfolio is None:
-        raise ParentNotKnown
+        raise ParentNotKnown(f"There is no portfolio and no programme {parent}.", parent=str(parent))
     if parent_portfolio != portfolio:
         raise ParentOfAnotherPortfolio(portfolio=str(portfolio), parent_portfolio=str(parent_portfolio))
 
@@ -75,3 +76,8 @@ def evolve(_portfolio: Portfolio, event: Event) -> Portfolio:
 
 
 PORTFOLIO: Final[Aggregate[Portfolio, Command, Event]] = Aggregate("portfolio", Unregistered(), decide, evolve)
+
+
+def stream_of(name: Name) -> PortfolioId:
+    """The portfolio's id: its name is unique, so the same portfolio can't be registered twice."""
+    return PortfolioId(uuid5(NAMESPACE_URL, f"urn:gatehouse:portfolio:{name}"))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, assert_never
+from uuid import uuid5
 
 from govevents.projects import ProgrammeMoved, ProgrammeRegistered
 from govkernel.domain import Aggregate, Name, NodeId, NotKnownYet, PortfolioId, ProgrammeId, Refusal, differences
@@ -67,7 +68,7 @@ def decide(command: Command, programme: Programme) -> tuple[Event, ...]:
             registered = ProgrammeRegistered(command.portfolio, command.parent, command.name)
             match programme:
                 case Unregistered():
-                    check_parent(command.portfolio, command.parent_portfolio)
+                    check_parent(command.portfolio, command.parent, command.parent_portfolio)
                     return (registered,)
                 case Registered(registered=before) if before == registered:
                     return ()
@@ -82,7 +83,7 @@ def decide(command: Command, programme: Programme) -> tuple[Event, ...]:
                 case Registered(parent=parent) if parent == command.parent:
                     return ()
                 case Registered(registered=before):
-                    check_parent(before.portfolio, command.parent_portfolio)
+                    check_parent(before.portfolio, command.parent, command.parent_portfolio)
                     if command.programme in (command.parent, *command.parent_ancestors):
                         raise ProgrammeBelowItself(programme=str(command.programme), parent=str(command.parent))
                     return (ProgrammeMoved(before.portfolio, command.parent),)
@@ -104,4 +105,12 @@ def evolve(programme: Programme, event: Event) -> Programme:
             assert_never(event)
 
 
-PROGRAMME: Final[Aggregate[Programme, Command, Event]] = Aggregate("programme", Unregistered(), decide, evolve)
+PROGRAMME: Final[Aggregate[Programme, Command, Event]] = Aggregate(
+    "programme", Unregistered(), decide, evolve, relied_on=True
+)
+
+
+def stream_of(portfolio: PortfolioId, name: Name) -> ProgrammeId:
+    """The programme's id: its name is unique within its portfolio, so the same programme can't be registered twice."""
+    # A namespace of its own, for projects' ids are made of their references directly below the portfolio's.
+    return ProgrammeId(uuid5(uuid5(portfolio, "programme"), name))

@@ -326,6 +326,10 @@ class ObservationDiffers(Refusal):
     """The same row of a report on the same date is already on record, and said something else."""
 
 
+class BudgetInOtherCurrency(Refusal):
+    """A project's budget is observed in one currency, or its changes could not be added up."""
+
+
 def decide(command: Command, project: Project) -> tuple[Event, ...]:
     """What follows from a command; the refusals are those above and `check_parent`'s."""
     match command:
@@ -339,7 +343,7 @@ def decide(command: Command, project: Project) -> tuple[Event, ...]:
             record = _known(project).record
             if parent == record.parent:
                 return ()
-            check_parent(record.registered.portfolio, parent_portfolio)
+            check_parent(record.registered.portfolio, parent, parent_portfolio)
             return (ProjectMoved(record.registered.portfolio, parent),)
         case StartPhase(phase=code):
             return _start(code, _not_ended(project))
@@ -379,6 +383,7 @@ def decide(command: Command, project: Project) -> tuple[Event, ...]:
             )
             before = record.observations.get((command.reported_on, command.source.row))
             if before is None:
+                _check_currency(record, observed)
                 return (observed,)
             differing = differences(before, observed, besides=frozenset({"source"}))
             if differing:
@@ -397,6 +402,18 @@ def decide(command: Command, project: Project) -> tuple[Event, ...]:
             return (MilestoneSet(milestone, basis, command.on, command.source),)
         case _:
             assert_never(command)
+
+
+def _check_currency(record: Record, observed: ProjectObserved) -> None:
+    seen = dict.fromkeys(
+        money.currency
+        for each in (*record.observations.values(), observed)
+        for money in (each.budget_forecast, each.budget_change)
+        if money is not None
+    )
+    if len(seen) > 1:
+        kept, given, *_ = seen
+        raise BudgetInOtherCurrency(currency=kept, given=given)
 
 
 def _known(project: Project) -> Known:
@@ -443,7 +460,7 @@ def _register(command: RegisterProject, project: Project) -> tuple[Event, ...]:
         if differing:
             raise ProjectAlreadyRegistered(**differing)
         return ()
-    check_parent(command.portfolio, command.parent_portfolio)
+    check_parent(command.portfolio, command.parent, command.parent_portfolio)
     if command.methodology is not None:
         phases = [phase.code for phase in command.methodology.phases]
         gates = [phase.gate for phase in command.methodology.phases if phase.gate is not None]
