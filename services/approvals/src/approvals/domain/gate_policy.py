@@ -124,7 +124,7 @@ def _check_rule(command: PublishPolicy) -> None:
     if quorum.minimum < 0 or not 0 <= quorum.share <= 1 or not (quorum.minimum or quorum.share):
         raise QuorumOutOfRange(minimum=str(quorum.minimum), share=str(quorum.share))
     if (command.rule is Rule.THRESHOLD) != (threshold is not None):
-        raise ThresholdDoesNotFitRule(rule=command.rule.value, threshold=str(threshold or "none"))
+        raise ThresholdDoesNotFitRule(rule=command.rule.value, threshold=str(threshold))
     if threshold is not None and not 0 < threshold <= 1:
         raise ThresholdOutOfRange(threshold=str(threshold))
     if time_limit is not None and not 1 <= time_limit.days <= LONGEST_TIME_LIMIT_DAYS:
