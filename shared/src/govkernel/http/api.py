@@ -125,7 +125,7 @@ class ServiceApi:
 
             parameters = [_parameter(name, Annotated[str if name in texts else UUID, Path()]) for name in names]
             if body is not NoBody:
-                parameters.append(_parameter("body", Annotated[body, BodyParameter()]))
+                parameters.append(_parameter("request_body", Annotated[body, BodyParameter()]))
             parameters += [
                 _parameter(
                     "idempotency_key",
@@ -203,7 +203,7 @@ class ServiceApi:
             described.__signature__ = inspect.Signature(
                 [
                     *(_parameter(name, Annotated[str if name in texts else int, Path()]) for name in names),
-                    *([_parameter("body", Annotated[body, BodyParameter()])] if body is not NoBody else []),
+                    *([_parameter("request_body", Annotated[body, BodyParameter()])] if body is not NoBody else []),
                     _parameter(
                         "idempotency_key",
                         Annotated[str | None, Header(description=KEY_TEXT, min_length=1, max_length=200)],

@@ -253,6 +253,7 @@ class Process:
         self._admin = TopicAdmin(self._address)
         self._stop = asyncio.Event()
         self._started: tuple[str, ...] = ()
+        self._wake_relay: Callable[[], None] = lambda: None
 
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT, then drain. 1 where the port is taken."""
@@ -323,6 +324,7 @@ class Process:
             clock=utc_now,
             refusal_status=definition.api.refusal_status,
         )
+        self._wake_relay = ledger.wake
         read_models = ReadModels(
             pool,
             (*ACCESS_MODELS, *definition.read_models),
@@ -414,7 +416,9 @@ class Process:
         return _Followed(consumer, self._running)
 
     def _nudge_all(self) -> None:
-        # What one consumer has learnt may be what another one's rejected events wait for.
+        # What one consumer has learnt may be what another one's rejected events wait for, and what it has appended
+        # is to be carried on.
+        self._wake_relay()
         for consumer in self._running.values():
             consumer.nudge()
 
