@@ -8,6 +8,7 @@ import typer
 from gov.cli import bringing_in, events, kpi, local, parked, projections
 from gov.cli.output import Exit, Output
 from gov.client import Misconfigured, NotRunning, Refused, Unavailable
+from gov.demo.play import ReactionMissing
 from gov.imports.mapping import MappingRefused
 from gov.imports.table import TableRefused
 from gov.runtime.java import JavaNotFound
@@ -45,7 +46,7 @@ app.add_typer(kpi.app, name="kpi")
 
 WRONG_USE = (Misconfigured, MappingRefused, TableRefused)
 PROBLEMS = (AlreadyRunning, JavaNotFound)
-AWAY = (Unavailable, NotRunning, StartFailed, SystemDied, PostgresError, KafkaError)
+AWAY = (Unavailable, NotRunning, ReactionMissing, StartFailed, SystemDied, PostgresError, KafkaError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="What is in the log, as it was recorded.")
 
 NOT_FOUND: Final = 404
+SHOWN: Final = 160
+"""How many characters of an event's data people see; programs get all of it."""
 
 
 @app.command()
@@ -96,7 +98,7 @@ def show(
                 each["recordedtime"],
                 each["actor"],
                 each["origin"],
-                each["data"],
+                _shortened(each["data"]),
             )
             for each in events
         ),
@@ -167,11 +169,15 @@ def _show_record(output: Output, envelope: Envelope | None, value: bytes) -> Non
     elif envelope is None:
         output.line(f"not a document of Gatehouse: {value[:80]!r}", "red")
     else:
-        data = as_json(msgspec.json.decode(envelope.data), indent=None)
-        shown = data if len(data) <= 160 else data[:159] + "…"
+        shown = _shortened(msgspec.json.decode(envelope.data))
         output.line(
             f"{envelope.recordedtime:%Y-%m-%d %H:%M:%S} {envelope.type} {envelope.id} {envelope.origin.value} {shown}"
         )
+
+
+def _shortened(data: object) -> str:
+    text = as_json(data, indent=None)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def _line(envelope: Envelope | None, value: bytes) -> str:

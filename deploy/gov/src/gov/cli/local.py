@@ -1,7 +1,7 @@
 """The local system: up, down, status, doctor, demo, and tokens of its issuer."""
 
-import os
-from importlib import import_module
+import signal
+import time
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +10,9 @@ from gov.cli import options
 from gov.cli.doctor import examine
 from gov.cli.output import Exit, Output
 from gov.cli.session import wait_for
-from gov.client import Client, find_addresses
+from gov.client import Addresses, Client, find_addresses
+from gov.client.addresses import WEB
+from gov.issuer.people import accounts
 from gov.runtime.state import State, state_folder
 from gov.runtime.system import LocalSystem, SystemState, SystemStatus
 
@@ -34,7 +36,7 @@ def up(
 
     def ready(status: SystemStatus) -> None:
         output.document(_described(status))
-        _show_addresses(output, status)
+        _show_addresses(output, status, stop="`gov down` stops it." if detach else "Ctrl-C stops it.")
 
     LocalSystem(State(state_folder())).up(detach=detach, on_ready=ready)
 
@@ -125,9 +127,55 @@ def demo(
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Start the local system and play a portfolio in."""
+    """Start the local system and play a portfolio in.
+
+    It is played through the public APIs under the demo clock; playing it again changes nothing. Ctrl-C stops what this
+    has started; the data stays until `gov down --forget`.
+    """
+    if json and not detach:
+        raise typer.BadParameter("needs --detach: the command goes on until Ctrl-C", param_hint="--json")
+    output = Output(json=json)
+    system = LocalSystem(State(state_folder()))
+    stops = system.status().state is not SystemState.READY and not detach
+    # A terminal that is closed ends the demonstration as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if system.status().state is not SystemState.READY:
+            output.aside("Starting PostgreSQL, Kafka and the services; their logs are in " + str(system.state.logs))
+            system.up(detach=True)
+        started = system.status()
+        addresses = Addresses({name: each for name, each in started.addresses.items() if name in WEB})
+        played = _play(output, addresses)
+        output.document({**_described(started), "played": played})
+        _show_addresses(output, started, stop="Ctrl-C stops it." if stops else "`gov down` stops it.")
+        output.table(
+            "Demo sign-ins: `gov token NAME`, no password",
+            ("name", "who"),
+            ((account.username, f"{account.name}, {account.about}") for account in accounts().values()),
+        )
+        while stops and system.status().state is SystemState.READY:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        output.aside("Stopping.")
+    finally:
+        if stops:
+            system.down()
+
+
+def _play(output: Output, addresses: Addresses) -> dict[str, Any]:
     # Only here: no other command has to wait for it to be loaded.
-    import_module("gov.demo").run(LocalSystem(State(state_folder())), Output(json=json), detach=detach)
+    from gov.demo import play
+
+    with output.progress() as progress:
+        task = progress.add_task("Playing 18 months in", total=None)
+        played = wait_for(play(addresses, on_command=lambda: progress.advance(task)))
+    output.line(f"Played in: {len(played.projects)} projects, {played.commands} commands.")
+    return {
+        "portfolio": str(played.portfolio),
+        "projects": {reference: str(project) for reference, project in played.projects.items()},
+        "waiting": str(played.waiting),
+        "commands": played.commands,
+    }
 
 
 def token(
@@ -169,7 +217,6 @@ def _described(found: SystemStatus) -> dict[str, Any]:
     }
 
 
-def _show_addresses(output: Output, found: SystemStatus) -> None:
+def _show_addresses(output: Output, found: SystemStatus, *, stop: str) -> None:
     output.table("Ready", ("what", "address"), found.addresses.items())
-    stops = "`gov down` stops it." if os.getpid() != found.supervisor_pid else "Ctrl-C stops it."
-    output.line(f"People sign in at the demo issuer by name alone: {found.addresses.get('issuer')}/people. {stops}")
+    output.line(f"People sign in at the demo issuer by name alone: {found.addresses.get('issuer')}/people. {stop}")

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from gov.cli.output import Output
@@ -11,15 +12,18 @@ from gov.client import Client, Misconfigured, find_addresses
 
 Value = TypeVar("Value")
 
+REMINDER_S: Final = 15.0
+
 
 def client_of(output: Output, username: str, *, patience_s: float = 0.0) -> Client:
     """A client for whoever GOV_TOKEN speaks for, else for a person of the demo issuer. Raises Misconfigured."""
-    told: set[str] = set()
+    told: dict[str, float] = {}
 
-    def on_wait(text: str) -> None:
-        if text not in told:
-            told.add(text)
-            output.aside(text, "yellow")
+    def on_wait(service: str, reason: str) -> None:
+        # Every request that is under way meets the same outage: people need to read of it once.
+        if time.monotonic() - told.get(service, -REMINDER_S) >= REMINDER_S:
+            told[service] = time.monotonic()
+            output.aside(f"{service} is away, trying again: {reason}", "yellow")
 
     return Client(
         find_addresses(),

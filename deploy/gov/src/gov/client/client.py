@@ -59,7 +59,7 @@ class Client:
     """Speaks to every service as one person.
 
     `token` is that person's; without one the demo issuer gives it to `username`. Where a service is away, requests are
-    sent again for `patience_s`; `on_wait` is told so. Use it as an async context manager.
+    sent again for `patience_s`; `on_wait` is told each time of which service and why. It is an async context manager.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Client:
         username: str = "ana",
         patience_s: float = 0.0,
         connections: int = 16,
-        on_wait: Callable[[str], None] = lambda _: None,
+        on_wait: Callable[[str, str], None] = lambda _service, _reason: None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.addresses = addresses
@@ -166,6 +166,13 @@ class Client:
             raise Refused(problem_of(answered), service=service)
         return _read(service, answered)
 
+    async def version_of(self, service: str, path: str) -> int:
+        """The version of a stream that a service shows under a path. Raises as `command` does."""
+        answered, _ = await self._signed(service, "GET", path, {})
+        if answered.is_error:
+            raise Refused(problem_of(answered), service=service)
+        return int(answered.headers["ETag"].strip('"'))
+
     async def items(
         self, service: str, path: str, parameters: Mapping[str, str | int | None] | None = None
     ) -> AsyncIterator[Any]:
@@ -222,7 +229,7 @@ class Client:
                 reason = f"{url} gives no answer ({str(error) or type(error).__name__})"
             if clock() - began + pause_s > self._patience_s:
                 raise Unavailable(service, reason)
-            self._on_wait(f"{service} is away, trying again: {reason}")
+            self._on_wait(service, reason)
             await asyncio.sleep(max(asked_for_s, pause_s * random.uniform(0.5, 1.0)))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
