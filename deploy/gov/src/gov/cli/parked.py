@@ -7,7 +7,7 @@ import typer
 from gov.cli import options
 from gov.cli.output import Exit, Output
 from gov.cli.session import client_of, wait_for
-from gov.client import Unavailable, new_key
+from gov.client import NotRunning, Unavailable, new_key
 from gov.client.addresses import SERVICES
 
 app = typer.Typer(no_args_is_help=True, help="Records that consumers could not apply.")
@@ -35,7 +35,7 @@ def list_(
             for each in [service] if service else SERVICES:
                 try:
                     found += [{"service": each, **item} async for item in client.items(each, "/operations/parked")]
-                except Unavailable as error:
+                except (NotRunning, Unavailable) as error:
                     away.append(each)
                     output.aside(str(error), "red")
         return found, away
