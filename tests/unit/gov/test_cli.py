@@ -11,6 +11,7 @@ from gov.cli.doctor import examine
 from gov.cli.events import broken_link
 from gov.cli.output import Exit, plain
 from gov.client import Fault, Misconfigured, Problem, find_addresses
+from gov.client.addresses import SERVICES
 from govevents.document import canonical, hash_of
 
 MAPPING = """
@@ -104,7 +105,7 @@ def test_wrong_use_ends_with_2_and_says_what_is_wrong(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["status"], ["events", "tail"], ["kpi", "list"], ["parked", "list"], ["projections", "status"], ["token", "ana"]],
+    [["status"], ["events", "tail"], ["kpi", "list"], ["projections", "status"], ["token", "ana"]],
 )
 def test_a_system_that_is_away_ends_with_3_and_one_document(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -112,6 +113,13 @@ def test_a_system_that_is_away_ends_with_3_and_one_document(
     assert main([*arguments, "--json"]) == Exit.AWAY
     told = document(capsys)
     assert told.get("state") == "stopped" or "`gov up`" in told["error"]["detail"]
+
+
+def test_what_is_parked_is_listed_where_services_answer_and_the_others_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["parked", "list", "--json"]) == Exit.AWAY
+    assert document(capsys) == {"items": [], "away": list(SERVICES)}
 
 
 def test_nothing_is_made_by_only_looking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
