@@ -75,10 +75,9 @@ schemas: $(STAMP) ## Write what is published of new events: schemas, samples, as
 
 lock: $(STAMP) ## Resolve the dependencies anew, to the newest that fit, into requirements.lock
 	@$(uv_settings) \
-	 $(BIN)/uv lock --quiet --upgrade && \
-	 $(BIN)/uv export --quiet --frozen --all-packages --all-groups --no-emit-workspace --no-header --no-annotate \
-	   --output-file requirements.lock > /dev/null
-	@rm -f uv.lock
+	 $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	   --python-version 3.11 --group dev $(foreach name,kernel events,--no-emit-package gov-$(name)) \
+	   --output-file requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) > /dev/null
 
 clean: ## Remove the virtual environment and every cache
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
