@@ -1,0 +1,5 @@
+"""The demonstration: a small portfolio, played in through the public APIs under the demo clock."""
+
+from gov.demo.play import Played, play
+
+__all__ = ["Played", "play"]

@@ -1,0 +1,411 @@
+"""What happens in the demonstration: people, bodies, policies, and each project's life, in days since it begins."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+BEGINS: Final = datetime(2025, 5, 5, 0, 0, tzinfo=UTC)
+PORTFOLIO: Final = "Harbour City Renewal"
+CURRENCY: Final = "AUD"
+TIME_ZONE: Final = "Australia/Sydney"
+PROGRAMMES: Final = ("Waterfront", "Digital City")
+BOARD: Final = "Project Board"
+COMMITTEE: Final = "Investment Committee"
+BOARD_DECIDES_BELOW: Final = "5000000"
+ROLES: Final = (
+    ("max", "project_manager"),
+    ("mia", "project_manager"),
+    ("sol", "sponsor"),
+    ("bo", "approver"),
+    ("cy", "approver"),
+    ("dee", "approver"),
+    ("vic", "viewer"),
+)
+VOTERS: Final = ("bo", "cy", "dee")
+
+
+def moment(day: float) -> datetime:
+    """The demo clock at a day of the story; a fraction is a part of that day."""
+    return BEGINS + timedelta(days=day)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Work in a phase begins."""
+
+    day: float
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Work in a phase is finished."""
+
+    day: float
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One vote, so many days after the submission."""
+
+    voter: str
+    choice: str
+    reason: str
+    after_days: float = 1.0
+    condition: str | None = None
+    condition_due_in_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A review of a gate: submitted on a day, then voted on; with fewer votes than needed it stays open."""
+
+    day: float
+    gate: str
+    question: str
+    votes: tuple[Vote, ...]
+    proposed: str = "go"
+    condition_closed_on: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A project that was held goes on."""
+
+    day: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """A risk is seen and assessed; `occurs_on` is the day it happens, None where it doesn't."""
+
+    day: float
+    title: str
+    cause: str
+    event: str
+    effect: str
+    category: str
+    probability: int
+    cost_level: int
+    time_level: int
+    money: str
+    kind: str = "threat"
+    response: str = "reduce"
+    occurs_on: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A status report of a month, drafted on a day, signed by the manager and then by the sponsor."""
+
+    day: float
+    overall: str
+    schedule: str
+    cost: str
+    narrative: str
+
+
+Act = Start | Complete | Gate | Resume | Risk | Report
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project: how it is registered, and its acts in the order of their days."""
+
+    reference: str
+    name: str
+    programme: str
+    methodology: str
+    manager: str
+    value: str
+    purpose: str
+    registered: float
+    acts: tuple[Act, ...]
+
+
+def approved(*, after: float = 1.0) -> tuple[Vote, ...]:
+    """Three approvals on following days; the second already decides under a majority of three."""
+    return (
+        Vote("bo", "approve", "The case holds and the money is there.", after),
+        Vote("cy", "approve", "Scope and plan fit each other.", after + 1),
+    )
+
+
+PROJECTS: Final = (
+    Project(
+        "HC-101",
+        "Ferry wharf upgrade",
+        "Waterfront",
+        "waterfall",
+        "max",
+        "18400000",
+        "Step-free access to all five berths before the summer timetable.",
+        0,
+        (
+            Start(2, "initiation"),
+            Risk(
+                10,
+                "Piles in worse state than surveyed",
+                "The survey is from 2012",
+                "More piles need replacing",
+                "Cost and time rise",
+                "ground",
+                3,
+                4,
+                3,
+                "1900000",
+                occurs_on=260,
+            ),
+            Complete(40, "initiation"),
+            Gate(42, "G1", "May planning of the wharf begin?", approved()),
+            Start(48, "planning"),
+            Complete(110, "planning"),
+            Gate(
+                112,
+                "G2",
+                "May the wharf be designed to this plan?",
+                (
+                    Vote(
+                        "bo",
+                        "approve_with_conditions",
+                        "Only with a second ground survey.",
+                        2,
+                        "A second ground survey is on file",
+                        45,
+                    ),
+                    Vote("cy", "approve", "The plan is sound.", 3),
+                ),
+                condition_closed_on=150,
+            ),
+            Start(120, "design"),
+            Report(200, "amber", "amber", "green", "The survey came late; design follows it."),
+            Complete(215, "design"),
+            Gate(218, "G3", "May the wharf be built?", approved(after=3)),
+            Start(225, "execution"),
+            Report(300, "green", "green", "green", "Work on berths one and two is on plan."),
+        ),
+    ),
+    Project(
+        "HC-102",
+        "Sea wall, northern section",
+        "Waterfront",
+        "waterfall",
+        "mia",
+        "41200000",
+        "Protection against a one-in-a-hundred-years storm.",
+        14,
+        (
+            Start(16, "initiation"),
+            Complete(60, "initiation"),
+            Gate(
+                63,
+                "G1",
+                "May planning of the sea wall begin?",
+                (
+                    Vote("bo", "return", "The options are not compared on whole-life cost.", 2),
+                    Vote("cy", "return", "Show maintenance over forty years.", 3),
+                ),
+            ),
+            Complete(95, "initiation"),
+            Gate(98, "G1", "May planning of the sea wall begin, with options compared on whole-life cost?", approved()),
+            Start(103, "planning"),
+            Report(180, "green", "green", "green", "All workstreams green."),
+            Complete(240, "planning"),
+            Gate(
+                243,
+                "G2",
+                "May the sea wall be designed to this plan?",
+                (
+                    Vote("dee", "reject", "The flood model is contested by two councils.", 1),
+                    Vote("bo", "approve", "Waiting costs more than a revision later.", 2),
+                    Vote("cy", "reject", "Settle the model first.", 4),
+                ),
+            ),
+        ),
+    ),
+    Project(
+        "HC-103",
+        "Market hall refurbishment",
+        "Waterfront",
+        "hybrid",
+        "mia",
+        "4300000",
+        "A safe hall that earns its keep.",
+        30,
+        (
+            Start(31, "initiation"),
+            Complete(55, "initiation"),
+            Gate(57, "G1", "May planning of the market hall begin?", approved()),
+            Start(62, "planning"),
+            Complete(100, "planning"),
+            Gate(102, "G2", "May the hall be refurbished in increments?", approved()),
+            Start(107, "increments"),
+            Risk(
+                130,
+                "Asbestos behind the panels",
+                "The hall is of 1962",
+                "Asbestos is found",
+                "Work stops for removal",
+                "health",
+                2,
+                3,
+                4,
+                "350000",
+            ),
+            Report(210, "amber", "green", "amber", "Steel costs more than planned; contingency covers it."),
+            Complete(330, "increments"),
+            Gate(333, "G3", "May the hall go over to its operator?", approved()),
+            Start(340, "transition"),
+            Complete(380, "transition"),
+        ),
+    ),
+    Project(
+        "HC-104",
+        "Old pier demolition",
+        "Waterfront",
+        "waterfall",
+        "max",
+        "2100000",
+        "The pier is closed and a danger to boats.",
+        45,
+        (
+            Start(46, "initiation"),
+            Complete(70, "initiation"),
+            Gate(
+                72,
+                "G1",
+                "Shall the demolition be ended in favour of the heritage plan?",
+                (
+                    Vote("bo", "approve", "The heritage plan serves the same end.", 1),
+                    Vote("dee", "approve", "Nothing is lost by ending now.", 2),
+                ),
+                proposed="kill",
+            ),
+        ),
+    ),
+    Project(
+        "HC-201",
+        "Parking app",
+        "Digital City",
+        "agile",
+        "max",
+        "1250000",
+        "Find and pay for a parking space in one minute.",
+        5,
+        (
+            Start(6, "discovery"),
+            Complete(30, "discovery"),
+            Gate(31, "G1", "May the parking app go into alpha?", approved()),
+            Start(35, "alpha"),
+            Complete(80, "alpha"),
+            Gate(81, "G2", "May the parking app go into beta?", approved()),
+            Start(85, "beta"),
+            Report(170, "green", "green", "green", "Four councils on the beta, users stay."),
+            Complete(190, "beta"),
+            Gate(191, "G3", "May the parking app go live?", approved()),
+            Start(195, "live"),
+        ),
+    ),
+    Project(
+        "HC-202",
+        "Permit portal",
+        "Digital City",
+        "agile",
+        "mia",
+        "6800000",
+        "A building permit without paper.",
+        20,
+        (
+            Start(21, "discovery"),
+            Complete(60, "discovery"),
+            Gate(62, "G1", "May the permit portal go into alpha?", approved()),
+            Start(66, "alpha"),
+            Risk(
+                90,
+                "Identity service not ready",
+                "It is another agency's",
+                "Sign-in is not there in time",
+                "The beta slips",
+                "dependency",
+                4,
+                2,
+                4,
+                "600000",
+                response="share",
+                occurs_on=200,
+            ),
+            Report(150, "green", "green", "green", "On track for beta."),
+            Report(181, "green", "green", "green", "On track for beta."),
+            Complete(205, "alpha"),
+            Gate(
+                208,
+                "G2",
+                "May the permit portal go into beta without the identity service?",
+                (
+                    Vote("bo", "approve", "Hold until there is a date for the identity service.", 2),
+                    Vote("cy", "approve", "Nothing is gained by running ahead.", 3),
+                ),
+                proposed="hold",
+            ),
+            Resume(290, "The identity service has a date."),
+            Gate(295, "G2", "May the permit portal go into beta?", approved()),
+            Start(300, "beta"),
+        ),
+    ),
+    Project(
+        "HC-203",
+        "Street light sensors",
+        "Digital City",
+        "hybrid",
+        "max",
+        "3600000",
+        "Light where people walk, a third less energy.",
+        100,
+        (
+            Start(101, "initiation"),
+            Risk(
+                120,
+                "Cheaper sensors next year",
+                "The market moves fast",
+                "Prices fall by a fifth",
+                "More streets for the same money",
+                "market",
+                3,
+                2,
+                1,
+                "400000",
+                kind="opportunity",
+                response="exploit",
+            ),
+            Complete(140, "initiation"),
+            Gate(142, "G1", "May planning of the sensors begin?", approved()),
+            Start(150, "planning"),
+            Complete(280, "planning"),
+            Gate(
+                500,
+                "G2",
+                "May the sensors be rolled out in increments?",
+                (),
+            ),
+        ),
+    ),
+    Project(
+        "HC-204",
+        "Open data platform",
+        "Digital City",
+        "agile",
+        "mia",
+        "900000",
+        "Every council data set in one place, with its owner.",
+        260,
+        (
+            Start(262, "discovery"),
+            Report(330, "amber", "amber", "green", "Two data owners are still to be found."),
+        ),
+    ),
+)
+
+WAITING: Final = ("HC-203", "G2")
+"""The gate that stands open at the end, for whoever tries the demonstration to decide."""
