@@ -21,12 +21,10 @@ FILES_OF_A_SERVICE: Final = (
     "src/{service}/application/__init__.py",
     "src/{service}/application/reactions.py",
     "src/{service}/adapters/__init__.py",
-    "src/{service}/adapters/tables.py",
     "src/{service}/adapters/queries.py",
     "src/{service}/entrypoints/__init__.py",
     "src/{service}/entrypoints/api.py",
     "src/{service}/entrypoints/processes.py",
-    "src/{service}/entrypoints/settings.py",
     "src/{service}/entrypoints/policy.toml",
 )
 STRAY_NAMES: Final = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "lib", "tools"})

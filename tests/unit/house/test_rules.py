@@ -91,9 +91,7 @@ def house(tmp_path: Path) -> Path:
         "services/sample/src/sample/entrypoints/api.py",
         '"""The edge."""\n\nfrom sample.domain.thing import ThingThere\n\nSTATUS = {ThingThere: 409}\n',
     )
-    for module in ("__main__", "application/reactions", "adapters/tables", "adapters/queries"):
-        write(tmp_path, f"services/sample/src/sample/{module}.py", '"""A part."""\n')
-    for module in ("entrypoints/processes", "entrypoints/settings"):
+    for module in ("__main__", "application/reactions", "adapters/queries", "entrypoints/processes"):
         write(tmp_path, f"services/sample/src/sample/{module}.py", '"""A part."""\n')
     write(tmp_path, "contracts/src/govevents/sample.py", EVENTS)
     write(tmp_path, "contracts/samples/sample.Opened.v1.json", "{}")
