@@ -92,6 +92,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(VENV)/uv.lock
 	@$(uv_settings) \
 	 VIRTUAL_ENV="$(CURDIR)/$(VENV)"; export VIRTUAL_ENV; \
-	 $(BIN)/uv pip install --quiet --require-hashes --requirement requirements.lock && \
+	 $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --requirement requirements.lock && \
 	 $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(foreach package,$(PACKAGES),--editable $(package))
+	@$(BIN)/python -m compileall -q $(SOURCES)
 	@touch $@

@@ -36,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (local.up, local.down, local.status, local.doctor, local.demo, local.token):
+for command in (local.up, local.down, local.status, local.env, local.doctor, local.demo, local.token):
     app.command()(command)
 app.add_typer(bringing_in.app, name="import")
 app.add_typer(events.app, name="events")

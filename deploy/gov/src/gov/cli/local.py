@@ -1,5 +1,6 @@
 """The local system: up, down, status, doctor, demo, and tokens of its issuer."""
 
+import shlex
 import signal
 import time
 from typing import Annotated, Any
@@ -95,6 +96,19 @@ def status(*, json: options.Json = False) -> None:
             output.line(f"    {each}")
     if found.state is not SystemState.READY:
         raise typer.Exit(Exit.AWAY)
+
+
+def env(*, json: options.Json = False) -> None:
+    """Print the addresses for a shell: eval "$(gov env)".
+
+    Each is exported under its service's name in capitals, such as PROJECTS.
+    """
+    addresses = find_addresses()
+    found = {name.upper(): addresses.of(name) for name in WEB}
+    output = Output(json=json)
+    output.document(found)
+    for name, address in found.items():
+        output.line(f"export {name}={shlex.quote(address)}")
 
 
 def doctor(*, json: options.Json = False) -> None:

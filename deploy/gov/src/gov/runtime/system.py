@@ -423,6 +423,8 @@ async def _always() -> bool:
 def _environment_without_settings() -> dict[str, str]:
     # A setting left in the caller's shell must not reach one service and miss another.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GOV_")}
+    # Services start from compiled code where there is some, and leave some for the next start.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
