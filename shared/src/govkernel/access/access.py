@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import asyncpg
 from sqlalchemy import ColumnElement, false, select, true
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from govevents.approvals import Role
 from govevents.values import NodeId, SubjectId
-from govkernel.access.models import NODES
+from govkernel.access.models import NODES, NodeKind, NodeRow
 from govkernel.access.policy import Assignment, Decision, Policy, decide
-from govkernel.readmodels.tables import views_of
+from govkernel.readmodels.tables import decode_row, views_of
 
 # UNION and not UNION ALL: two moves that crossed could make a circle, which must not hang whoever asks.
 AT_AND_ABOVE: Final = """
@@ -92,6 +93,15 @@ class Access:
                 NodeId(row["node"]) for row in rows if _assignment(subject, row).holds_on(day_in(row["time_zone"], now))
             ),
         )
+
+
+async def node_of(engine: AsyncEngine, node: NodeId, kind: NodeKind) -> NodeRow | None:
+    """What is known here of a node of this kind; None where nothing is, or where the node is of another kind."""
+    nodes, _history = views_of(NODES)
+    async with engine.connect() as connection:
+        found = await connection.execute(select(nodes).where(nodes.c.node == node, nodes.c.kind == kind.value))
+        row = found.mappings().one_or_none()
+    return decode_row(NODES, row) if row is not None else None
 
 
 def _assignment(subject: SubjectId, row: "asyncpg.Record") -> Assignment:
