@@ -1,6 +1,8 @@
 """The container deployment says the same as the code: variables, ports, topics, versions."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +94,14 @@ def test_the_databases_are_those_of_the_catalogue() -> None:
     assert set(names.split()) == set(CATALOGUED)
     for variable in re.findall(r"\$(GOV_[A-Z_]+)", script):
         assert variable in environment("postgres"), variable
+
+
+def test_the_compose_file_is_what_compose_can_read() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
