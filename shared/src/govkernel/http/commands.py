@@ -275,10 +275,10 @@ async def answer_command(request: Request, runtime: Runtime, shape: CommandShape
         runtime.metrics.conflicts.inc()
         raise
     runtime.metrics.append_seconds.observe(time.perf_counter() - started)
-    return await _rendered(runtime, answer, correlation)
+    return _rendered(runtime, answer, correlation)
 
 
-async def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
+def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
     if answer.refusal is not None:
         runtime.metrics.refusals.labels(answer.refusal.slug).inc()
         refused = refusal_response(answer.refusal, answer.status, correlation)
@@ -287,16 +287,10 @@ async def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Respo
         return refused
     assert answer.stream is not None, "a command that was not refused has a stream"
     structlog.contextvars.bind_contextvars(stream=str(answer.stream))
-    added: list[dict[str, str]] = []
-    if answer.to_version > answer.from_version:
-        async with runtime.ledger.pool.acquire(timeout=5) as connection:
-            rows = await connection.fetch(
-                "SELECT version, type FROM events WHERE stream = $1 AND version > $2 AND version <= $3 ORDER BY 1",
-                answer.stream,
-                answer.from_version,
-                answer.to_version,
-            )
-        added = [{"id": f"{answer.stream}@{row['version']}", "type": row["type"]} for row in rows]
+    added = [
+        {"id": f"{answer.stream}@{version}", "type": each}
+        for version, each in enumerate(answer.types, start=answer.from_version + 1)
+    ]
     headers = {}
     if answer.to_version:
         headers = {"ETag": entity_tag(answer.to_version), "Gov-Version": f"{answer.stream}@{answer.to_version}"}

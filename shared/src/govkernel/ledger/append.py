@@ -92,6 +92,7 @@ class AnsweredBefore:
     stream: UUID | None
     from_version: int
     to_version: int
+    types: tuple[str, ...]
     refusal: RefusalRecord | None
 
 
@@ -140,7 +141,13 @@ GROUND: Final = """
 SELECT clock_timestamp() AS now, coalesce(checkpoint.started_at = pg_postmaster_start_time(), false) AS verified
 FROM relay_checkpoint AS checkpoint"""
 
-ANSWERED: Final = "SELECT * FROM commands WHERE command = ANY($1::uuid[])"
+ANSWERED: Final = """
+SELECT commands.*, ARRAY(
+  SELECT events.type FROM events
+  WHERE events.stream = commands.stream
+    AND events.version > commands.from_version AND events.version <= commands.to_version
+  ORDER BY events.version) AS types
+FROM commands WHERE command = ANY($1::uuid[])"""
 
 
 def lock_number(stream: UUID) -> int:
@@ -326,5 +333,6 @@ def answered_before(row: "asyncpg.Record", digest: bytes) -> AnsweredBefore | Ke
         row["stream"],
         row["from_version"] or 0,
         row["to_version"] or 0,
+        tuple(row["types"]),
         RefusalRecord(refusal["slug"], refusal["title"], refusal["detail"], refusal["facts"]) if refusal else None,
     )

@@ -86,12 +86,13 @@ class Intent(Generic[State, Command, Event]):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a command was answered; events appended are (from_version, to_version] of the stream."""
+    """How a command was answered; the events appended are (from_version, to_version] of the stream, of these types."""
 
     status: int
     stream: UUID | None
     from_version: int
     to_version: int
+    types: tuple[str, ...]
     refusal: RefusalRecord | None
     repeated: bool
 
@@ -314,13 +315,19 @@ class Ledger:
             try:
                 item = await self._decided(context, intend, expected_version)
             except NotKnownYet as refusal:
-                return Answer(self.refusal_status(refusal), None, 0, 0, RefusalRecord.of(refusal), repeated=False)
+                return Answer(self.refusal_status(refusal), None, 0, 0, (), RefusalRecord.of(refusal), repeated=False)
             outcome = await self._append_alone(item)
             match outcome:
                 case Appended(head=head):
                     self.wake()
                     return Answer(
-                        item.status, head.stream, item.expected.version, head.version, item.refusal, repeated=False
+                        item.status,
+                        head.stream,
+                        item.expected.version,
+                        head.version,
+                        tuple(document.type for document in item.documents),
+                        item.refusal,
+                        repeated=False,
                     )
                 case AnsweredBefore() | KeyReused():
                     return _answer(outcome)
@@ -368,5 +375,11 @@ def _answer(earlier: AnsweredBefore | KeyReused) -> Answer:
     if isinstance(earlier, KeyReused):
         raise earlier
     return Answer(
-        earlier.status, earlier.stream, earlier.from_version, earlier.to_version, earlier.refusal, repeated=True
+        earlier.status,
+        earlier.stream,
+        earlier.from_version,
+        earlier.to_version,
+        earlier.types,
+        earlier.refusal,
+        repeated=True,
     )
