@@ -252,6 +252,13 @@ def test_a_risk_that_occurs_names_its_issue_and_stays_on_record() -> None:
     assert decided.then_state() == Occurred(RAISED, OCCURRED)
 
 
+def test_an_occurrence_may_give_its_issue_a_title_of_its_own() -> None:
+    named = replace(OCCUR, title="Main 12 burst")
+    risk.given(RAISED).when(named).then(replace(OCCURRED, title="Main 12 burst"))
+    refusal = risk.given(RAISED, OCCURRED).when(named).then_refused(RiskAlreadyOccurred)
+    assert set(refusal.facts) == {"title"}
+
+
 def test_a_risk_occurs_once() -> None:
     risk.given(RAISED, OCCURRED).when(OCCUR).then_nothing()
     refusal = risk.given(RAISED, OCCURRED).when(replace(OCCUR, severity=Severity.LOW)).then_refused(RiskAlreadyOccurred)

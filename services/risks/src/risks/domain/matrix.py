@@ -143,7 +143,7 @@ def evolve(_matrix: Matrix, event: Event) -> Matrix:
     return Published(event)
 
 
-MATRIX: Final[Aggregate[Matrix, Command, Event]] = Aggregate("matrix", Unpublished(), decide, evolve)
+MATRIX: Final[Aggregate[Matrix, Command, Event]] = Aggregate("matrix", Unpublished(), decide, evolve, relied_on=True)
 
 
 def stream_of(portfolio: PortfolioId) -> UUID:

@@ -114,12 +114,16 @@ class PlanResponse:
 
 @dataclass(frozen=True, slots=True)
 class RecordOccurrence:
-    """Say that the risk has happened; `risk` is its own id, from which the issue's id is made."""
+    """Say that the risk has happened; `risk` is its own id, from which the issue's id is made.
+
+    `title` is the issue's, None for the risk's own.
+    """
 
     risk: RiskId
     description: Text
     severity: Severity
     owner: SubjectId
+    title: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +235,7 @@ def decide(command: Command, risk: Risk) -> tuple[Event, ...]:
                 known.raised.portfolio,
                 known.raised.kind,
                 issue.stream_of(command.risk),
-                known.raised.title,
+                known.raised.title if command.title is None else command.title,
                 command.description,
                 command.severity,
                 command.owner,
