@@ -1,7 +1,7 @@
 """Plays the story in. Every request has a key of its own, so that playing it again changes nothing."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,6 +17,8 @@ from gov.runtime.system import ISSUER
 
 PATIENCE_S: Final = 60.0
 REACTION_TIMEOUT_S: Final = 30.0
+FIGURES_PAUSE_S: Final = 0.5
+"""What is measured for a report comes within one batch; after so long there is no more."""
 LEAD: Final = "ana"
 CLERK_DAY: Final = -30.0
 """The registers are set up a month before the story begins."""
@@ -68,7 +70,7 @@ class _Stage:
         seen: tuple[str, ...] = (),
     ) -> Answer:
         """Send a command as a person on a day of the story. The same words are the same command."""
-        key = sha256(repr((who, service, path, sorted(body.items(), key=str), day)).encode()).hexdigest()
+        key = sha256(repr((who, service, path, sorted(body.items(), key=str), day, if_match)).encode()).hexdigest()
         answer = await self.clients[who].command(
             service,
             path,
@@ -84,15 +86,41 @@ class _Stage:
 
     async def reacted(self, project: UUID, version: int) -> int:
         """Wait until somebody else has moved a project's stream beyond a version; the version it has then."""
-        deadline = asyncio.get_running_loop().time() + REACTION_TIMEOUT_S
-        pause_s = 0.02
-        while asyncio.get_running_loop().time() < deadline:
-            now = await self.clients[LEAD].version_of("projects", f"/projects/{project}")
-            if now > version:
-                return now
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, 0.5)
-        raise ReactionMissing(f"project {project} stayed at version {version}: see `gov status` and `gov parked list`")
+        shown = version
+
+        async def moved() -> bool:
+            nonlocal shown
+            shown = await self.clients[LEAD].version_of("projects", f"/projects/{project}")
+            return shown > version
+
+        await _until(moved, f"project {project} stayed at version {version}")
+        return shown
+
+    async def settled(self, report: UUID) -> None:
+        """Wait until a report that nobody has signed has got its figures, all that there are."""
+        before = -1
+
+        async def settled() -> bool:
+            nonlocal before
+            shown = await self.clients[LEAD].query("reporting", f"/status-reports/{report}")
+            after = len(shown["figures"])
+            if shown["state"] != "drafted" or 0 < after == before:
+                return True
+            before = after
+            await asyncio.sleep(FIGURES_PAUSE_S)
+            return False
+
+        await _until(settled, f"no figures were measured for the report {report}")
+
+
+async def _until(true: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+    deadline = asyncio.get_running_loop().time() + REACTION_TIMEOUT_S
+    pause_s = 0.02
+    while not await true():
+        if asyncio.get_running_loop().time() > deadline:
+            raise ReactionMissing(f"{otherwise}: see `gov status` and `gov parked list`")
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 0.5)
 
 
 async def play(addresses: Addresses, *, on_command: Callable[[], None] = lambda: None) -> Played:
@@ -423,16 +451,17 @@ async def _report(stage: _Stage, project: Project, own: UUID, act: Report, known
         act.day,
         seen=known,
     )
-    figures = await _figures_taken(stage, drafted.stream)
-    for ordinal, (signatory, signer) in enumerate((("manager", project.manager), ("sponsor", "sol"))):
-        await stage.say(
-            signer,
-            "reporting",
-            f"/status-reports/{drafted.stream}/sign-offs",
-            {"signatory": signatory, "remark": ""},
-            act.day + (1 + ordinal) / 2,
-            if_match=drafted.version + figures + ordinal,
-        )
+    await stage.settled(drafted.stream)
+    for state, signatory, signer, day in (
+        ("drafted", "manager", project.manager, act.day + 0.5),
+        ("signed_by_manager", "sponsor", "sol", act.day + 1),
+    ):
+        path = f"/status-reports/{drafted.stream}"
+        shown = await stage.clients[signer].query("reporting", path)
+        if shown["state"] == state:
+            seen = await stage.clients[signer].version_of("reporting", path)
+            signature = {"edition": shown["edition"], "signatory": signatory, "remark": ""}
+            await stage.say(signer, "reporting", f"{path}/sign-offs", signature, day, if_match=seen)
 
 
 def _month_before(first: date) -> date:
