@@ -91,6 +91,7 @@ async def fail(call: Call[NoBody]) -> Intent[Any, Any, Any]:
 async def get_jar(ask: Ask, jar: UUID) -> JarView:
     """Read a jar."""
     await ask.require("jar.read", SHELF)
+    ask.bounds()
     loaded = await ask.runtime.ledger.load(JAR, jar)
     if loaded.head.version == 0:
         raise ask.missing("jar", jar)
@@ -433,6 +434,11 @@ async def test_a_query_gives_the_etag_and_honours_it(client: httpx.AsyncClient) 
         ("as-of=2030-01-01", "as-of"),
         ("as_of=yesterday", "as_of"),
         ("as_of=2030-01-01T00:00:00", "as_of"),
+        ("as_of=2030", "as_of"),
+        ("as_of=2030-02-30", "as_of"),
+        ("recorded_by=9999-12-31", "recorded_by"),
+        ("as_of=0001-01-01T00:00:00%2B14:00", "as_of"),
+        ("as_of=%00", "as_of"),
     ],
 )
 async def test_a_query_parameter_that_is_wrong_or_unknown_is_named(

@@ -4,7 +4,7 @@ from govkernel.http.api import ServiceApi
 from govkernel.http.bodies import Body, NoBody
 from govkernel.http.commands import AppendedEvent, Call, CommandAnswer
 from govkernel.http.problems import InputError, Problem, ProblemType, Refused, invalid, not_found
-from govkernel.http.queries import Ask, Page
+from govkernel.http.queries import Ask, Bounds, Page
 from govkernel.http.runtime import Authority, LocalVersions, Operations, Runtime, Versions
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Ask",
     "Authority",
     "Body",
+    "Bounds",
     "Call",
     "CommandAnswer",
     "InputError",

@@ -3,7 +3,6 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
@@ -15,7 +14,7 @@ from fastapi import FastAPI, Header, Path, Query
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -58,7 +57,7 @@ from govkernel.http.problems import (
     response_for,
     shortened,
 )
-from govkernel.http.queries import DEFAULT_PAGE, HISTORY, LARGEST_PAGE, PAGING, Ask, Window, read_cursor
+from govkernel.http.queries import DEFAULT_PAGE, HISTORY, LARGEST_PAGE, PAGING, Ask, Window, read_bound, read_cursor
 from govkernel.http.runtime import Runtime
 from govkernel.http.versions import minimum_versions
 
@@ -69,6 +68,7 @@ ActFunction = TypeVar("ActFunction", bound=Act)
 ANY_CALL: Final = (TOKEN_MISSING, FORBIDDEN, HEADER_INVALID, NOT_CAUGHT_UP, UNAVAILABLE_HERE, UNEXPECTED)
 ANY_COMMAND: Final = (JSON_INVALID, TOO_LARGE, MEDIA, BODY_INVALID, KEY_REUSED, NOT_FOUND)
 KEY_TEXT: Final = "1 to 200 printable ASCII characters; the same key and request get the same answer"
+BOUND_TEXT: Final = "a moment with time zone, or a date, through its end in the portfolio's time zone (UTC without one)"
 SEEN_TEXT: Final = "a Gov-Version that has to be visible first, several separated by commas"
 
 
@@ -372,9 +372,9 @@ def _query_parameters(*, history: bool, paged: bool) -> list[inspect.Parameter]:
     parameters = [_parameter("gov_min_version", Annotated[str | None, Header(description=SEEN_TEXT)], None)]
     if history:
         parameters += [
-            _parameter("as_of", Annotated[AwareDatetime | None, Query(description="as it was known then")], None),
+            _parameter("as_of", Annotated[str | None, Query(description=f"as it was known then: {BOUND_TEXT}")], None),
             _parameter(
-                "recorded_by", Annotated[AwareDatetime | None, Query(description="as it was recorded then")], None
+                "recorded_by", Annotated[str | None, Query(description=f"as it was recorded then: {BOUND_TEXT}")], None
             ),
         ]
     if paged:
@@ -414,9 +414,17 @@ async def answer_query(
             ),
             HEADER_INVALID,
         )
+    unwritable = [name for name, value in request.query_params.multi_items() if "\x00" in value]
+    if unwritable:
+        raise invalid(
+            (
+                InputError(parameter=name, detail="a text holds U+0000", remedy="remove that character")
+                for name in unwritable
+            ),
+            HEADER_INVALID,
+        )
     await runtime.wait_until_seen(minimum_versions(parameters.pop("gov_min_version", None)))
-    as_of: datetime | None = parameters.pop("as_of", None)
-    recorded_by: datetime | None = parameters.pop("recorded_by", None)
+    bounds = {name: read_bound(name, text) for name in HISTORY if (text := parameters.pop(name, None)) is not None}
     cursor = parameters.pop("cursor", None)
     window = Window(parameters.pop("limit", DEFAULT_PAGE), read_cursor(cursor) if cursor is not None else None)
     ask = Ask(
@@ -424,8 +432,8 @@ async def answer_query(
         runtime=runtime,
         caller=caller,
         now=runtime.clock(),
-        as_of=as_of,
-        recorded_by=recorded_by,
+        as_of=bounds.get("as_of"),
+        recorded_by=bounds.get("recorded_by"),
         window=window,
     )
     answered = await function(ask, parameters)

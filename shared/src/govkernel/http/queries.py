@@ -2,10 +2,11 @@
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from govkernel.access import Visible
 from govkernel.domain import NodeId, SubjectId
 from govkernel.http.auth import Caller
+from govkernel.http.bodies import MOMENT
 from govkernel.http.problems import HEADER_INVALID, InputError, Refused, invalid, not_found, shortened
 from govkernel.http.runtime import Runtime
 from govkernel.http.versions import entity_tag
@@ -28,6 +30,7 @@ DEFAULT_PAGE: Final = 50
 LARGEST_PAGE: Final = 200
 HISTORY: Final = frozenset({"as_of", "recorded_by"})
 PAGING: Final = frozenset({"limit", "cursor"})
+DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class Page(BaseModel, Generic[Item]):
@@ -45,10 +48,19 @@ class Window:
     after: tuple[Any, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Up to when facts count, both included: by when they were known, and by when they were recorded; None: all."""
+
+    as_of: datetime | None = None
+    recorded_by: datetime | None = None
+
+
 class Ask:
     """One query's request, as a service's code sees it.
 
-    `as_of` bounds by when the organisation knew, `recorded_by` by when it was written; None is without bound.
+    `as_of` bounds by when the organisation knew, `recorded_by` by when it was written; None is without bound. Where one
+    is a date, only `bounds` knows what it means.
     """
 
     def __init__(
@@ -58,8 +70,8 @@ class Ask:
         runtime: Runtime,
         caller: Caller,
         now: datetime,
-        as_of: datetime | None = None,
-        recorded_by: datetime | None = None,
+        as_of: date | None = None,
+        recorded_by: date | None = None,
         window: Window | None = None,
     ) -> None:
         self.request = request
@@ -76,6 +88,13 @@ class Ask:
     def subject(self) -> SubjectId:
         """The account that asks."""
         return self.caller.subject
+
+    def bounds(self, zone: tzinfo = UTC) -> Bounds:
+        """Up to when facts count; a date counts through the end of that day in this time zone."""
+        return Bounds(
+            _end_of("as_of", self.as_of, zone) if self.as_of is not None else None,
+            _end_of("recorded_by", self.recorded_by, zone) if self.recorded_by is not None else None,
+        )
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -148,6 +167,38 @@ class Ask:
             url = self.request.url.include_query_params(cursor=following)
             self.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
         return Page(items=[item(row) for row in shown], next=following)
+
+
+def read_bound(name: str, text: str) -> date:
+    """A moment with time zone, or a date. Raises Refused (400), naming the parameter, for anything else."""
+    try:
+        if DAY.fullmatch(text):
+            return date.fromisoformat(text)
+        if MOMENT.fullmatch(text):
+            return datetime.fromisoformat(text.upper())
+    except ValueError:
+        pass
+    raise _bad_bound(name, text)
+
+
+def _end_of(name: str, bound: date, zone: tzinfo) -> datetime:
+    try:
+        if isinstance(bound, datetime):
+            return bound.astimezone(UTC)
+        following = datetime.combine(bound + timedelta(days=1), time(), zone)
+        return following.astimezone(UTC) - timedelta(microseconds=1)
+    except OverflowError:
+        raise _bad_bound(name, str(bound)) from None
+
+
+def _bad_bound(name: str, text: str) -> Refused:
+    fault = InputError(
+        parameter=name,
+        detail="neither a moment with time zone nor a date",
+        value=shortened(text),
+        remedy="give one such as 2030-06-30T09:00:00Z or 2030-06-30, a + written as %2B",
+    )
+    return invalid([fault], HEADER_INVALID)
 
 
 def _typed(column: ColumnElement[Any], value: Any) -> Any:
