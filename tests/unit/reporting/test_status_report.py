@@ -18,6 +18,7 @@ from govevents.reporting import (
 from govkernel.domain import Link, PortfolioId, ProjectId, Specification, SubjectId
 from reporting.domain.status_report import (
     LINK,
+    REPORT_OF,
     STATUS_REPORT,
     AlreadySigned,
     Command,
@@ -181,8 +182,9 @@ def test_a_project_has_one_report_for_a_period() -> None:
     assert stream_of(PROJECT, START, END) != stream_of(PROJECT, START, date(2026, 2, 1))
 
 
-def test_a_report_is_found_by_its_own_id() -> None:
+def test_a_report_is_found_by_its_own_id_and_by_its_project() -> None:
     assert STATUS_REPORT.links(STATUS_REPORT.initial) == frozenset()
     assert STATUS_REPORT.links(STATUS_REPORT.fold((FIRST, TAKEN, SECOND))) == {
-        Link(LINK, stream_of(PROJECT, START, END))
+        Link(LINK, stream_of(PROJECT, START, END)),
+        Link(REPORT_OF, PROJECT),
     }

@@ -265,7 +265,7 @@ def _sign_off(command: SignOff, report: Known) -> tuple[Event, ...]:
     match command.signatory:
         case Signatory.MANAGER:
             if command.signer != command.manager:
-                raise NotTheManager(manager=str(command.manager))
+                raise NotTheManager(manager=str(command.manager or "named by the charter: nobody"))
             match report:
                 case Drafted():
                     return (signed,)
@@ -275,7 +275,7 @@ def _sign_off(command: SignOff, report: Known) -> tuple[Event, ...]:
                     assert_never(report)
         case Signatory.SPONSOR:
             if command.signer != command.sponsor:
-                raise NotTheSponsor(sponsor=str(command.sponsor))
+                raise NotTheSponsor(sponsor=str(command.sponsor or "named by the charter: nobody"))
             match report:
                 case Drafted():
                     raise ManagerSignsFirst(edition=str(newest))
@@ -322,14 +322,17 @@ def evolve(report: StatusReport, event: Event) -> StatusReport:
 
 LINK: Final = "status_report"
 """A report is found by its own id: so a reaction learns that the id in a measurement's cause is a report's."""
+REPORT_OF: Final = "report_of"
+"""A report is found by its project's id."""
 
 
 def links(report: StatusReport) -> frozenset[Link]:
-    """The report's link to itself."""
+    """The report's links, to itself and to its project."""
     if isinstance(report, NotDrafted):
         return frozenset()
     drafted = report.edition.drafted
-    return frozenset({Link(LINK, stream_of(drafted.project, drafted.period_start, drafted.period_end))})
+    own = stream_of(drafted.project, drafted.period_start, drafted.period_end)
+    return frozenset({Link(LINK, own), Link(REPORT_OF, drafted.project)})
 
 
 def stream_of(project: ProjectId, period_start: date, period_end: date) -> ReportId:

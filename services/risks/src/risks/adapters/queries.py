@@ -1,20 +1,17 @@
-"""What risks reads besides its ledger: the nodes that it follows."""
+"""What risks reads besides its ledger: the portfolios and projects that it follows."""
 
-from typing import Final
-
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from govkernel.access import NODES, NodeKind, NodeRow
-from govkernel.domain import NodeId
-from govkernel.readmodels import decode_row, views_of
-
-nodes: Final = views_of(NODES)[0]
+from govkernel.access import NodeKind, node_of
+from govkernel.domain import NodeId, PortfolioId, ProjectId
 
 
-async def node_of(engine: AsyncEngine, node: NodeId, kind: NodeKind) -> NodeRow | None:
-    """What is known here of a node of this kind; None where nothing is, or where the node is of another kind."""
-    async with engine.connect() as connection:
-        found = await connection.execute(select(nodes).where(nodes.c.node == node, nodes.c.kind == kind.value))
-        row = found.mappings().one_or_none()
-    return decode_row(NODES, row) if row is not None else None
+async def is_portfolio(engine: AsyncEngine, portfolio: PortfolioId) -> bool:
+    """Whether a portfolio is known here under this id."""
+    return await node_of(engine, NodeId(portfolio), NodeKind.PORTFOLIO) is not None
+
+
+async def portfolio_of(engine: AsyncEngine, project: ProjectId) -> PortfolioId | None:
+    """The portfolio of a project; None where no project is known here under this id."""
+    node = await node_of(engine, NodeId(project), NodeKind.PROJECT)
+    return node.portfolio if node is not None else None

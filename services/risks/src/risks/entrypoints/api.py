@@ -22,7 +22,6 @@ from govevents.risks import (
     Severity,
     Strategy,
 )
-from govkernel.access import NodeKind
 from govkernel.domain import (
     Code,
     IssueId,
@@ -38,7 +37,7 @@ from govkernel.domain import (
 )
 from govkernel.http import Ask, Body, Call, ServiceApi
 from govkernel.ledger import Intent
-from risks.adapters.queries import node_of
+from risks.adapters.queries import is_portfolio, portfolio_of
 from risks.domain import issue as issues
 from risks.domain import matrix as matrices
 from risks.domain import risk as risks
@@ -137,7 +136,7 @@ class MatrixView(BaseModel):
 async def publish_matrix(call: Call[MatrixRequest]) -> AnyIntent:
     """Publish the next edition of a portfolio's scoring matrix; scores keep the edition that they were given under."""
     body = call.body
-    if await node_of(call.runtime.engine, NodeId(body.portfolio), NodeKind.PORTFOLIO) is None:
+    if not await is_portfolio(call.runtime.engine, body.portfolio):
         raise PortfolioNotKnown(portfolio=str(body.portfolio))
     return Intent(
         MATRIX,
@@ -459,10 +458,10 @@ async def get_issue(ask: Ask, issue: UUID) -> IssueView:
 
 
 async def _portfolio_of(call: Call[Any], project: ProjectId) -> PortfolioId:
-    node = await node_of(call.runtime.engine, NodeId(project), NodeKind.PROJECT)
-    if node is None:
+    portfolio = await portfolio_of(call.runtime.engine, project)
+    if portfolio is None:
         raise ProjectNotKnown(project=str(project))
-    return node.portfolio
+    return portfolio
 
 
 async def _risk(call: Call[Any]) -> tuple[RiskId, risks.Open | risks.Occurred | risks.Closed]:
