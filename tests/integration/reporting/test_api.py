@@ -267,6 +267,17 @@ async def test_what_is_signed_is_what_was_read(service: Service) -> None:
     assert (done(again), again.headers["gov-repeated"]) == (signed, "true")
 
 
+async def test_an_edition_that_is_named_must_be_the_newest(service: Service) -> None:
+    _, project = await a_staffed_project(service)
+    report = await a_report(service, project)
+    manager = await service.client("max")
+    done(await manager.post("/status-reports", json={"project": project, **REPORT, "narrative": "Corrected."}))
+    path = f"/status-reports/{report}/sign-offs"
+    early = await manager.post(path, json={**AS_MANAGER, "edition": 1}, headers=seen(2))
+    assert problem(early, 409, "edition-superseded")["facts"] == {"edition": "2", "given": "1"}
+    done(await manager.post(path, json={**AS_MANAGER, "edition": 2}, headers=seen(2)))
+
+
 async def test_a_correction_is_signed_anew(service: Service) -> None:
     _, project = await a_staffed_project(service)
     report = await a_report(service, project)

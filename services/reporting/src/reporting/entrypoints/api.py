@@ -58,8 +58,7 @@ api = ServiceApi(
     refusals={
         NotTheManager: 403,
         NotTheSponsor: 403,
-        # Only measurements meet these, which nobody sends over HTTP; they are recorded with this status.
-        EditionSuperseded: 409,
+        # Only measurements meet these two, which nobody sends over HTTP; they are recorded with this status.
         EditionSigned: 409,
         FigureAlreadyTaken: 409,
     },
@@ -79,8 +78,9 @@ class ReportRequest(Body):
 
 
 class SignOffRequest(Body):
-    """In which capacity the edition is signed that If-Match shows was read."""
+    """Which edition is signed, and in which capacity; left out, it is the one that If-Match shows was read."""
 
+    edition: int | None = None
     signatory: Signatory
     remark: Text = ""
 
@@ -151,7 +151,15 @@ async def draft_report(call: Call[ReportRequest]) -> AnyIntent:
     action="report.sign",
     body=SignOffRequest,
     if_match=True,
-    refusals=(ReportNotKnown, ProjectNotKnown, NotTheManager, NotTheSponsor, ManagerSignsFirst, AlreadySigned),
+    refusals=(
+        ReportNotKnown,
+        ProjectNotKnown,
+        EditionSuperseded,
+        NotTheManager,
+        NotTheSponsor,
+        ManagerSignsFirst,
+        AlreadySigned,
+    ),
 )
 async def sign_report(call: Call[SignOffRequest]) -> AnyIntent:
     """Stand by the newest edition of a report and its figures: the manager first, then the sponsor."""
@@ -166,7 +174,7 @@ async def sign_report(call: Call[SignOffRequest]) -> AnyIntent:
         STATUS_REPORT,
         report,
         SignOff(
-            edition=drafted.edition,
+            edition=drafted.edition if body.edition is None else body.edition,
             signatory=body.signatory,
             signer=call.subject,
             manager=project.manager,
