@@ -132,19 +132,14 @@ async def play(addresses: Addresses, *, on_command: Callable[[], None] = lambda:
         }
         stage = _Stage(clients, on_command)
         portfolio = await _set_up(stage)
+        top = str(portfolio)
         programmes = {
-            name: (
-                await stage.say(
-                    LEAD,
-                    "projects",
-                    "/programmes",
-                    {"portfolio": str(portfolio), "parent": str(portfolio), "name": name},
-                    CLERK_DAY,
-                )
-            ).stream
+            name: await stage.say(
+                LEAD, "projects", "/programmes", {"portfolio": top, "parent": top, "name": name}, CLERK_DAY
+            )
             for name in story.PROGRAMMES
         }
-        lives = [_live(stage, portfolio, programmes[project.programme], project) for project in story.PROJECTS]
+        lives = [_live(stage, portfolio, programmes[project.programme].stream, project) for project in story.PROJECTS]
         ended = await asyncio.gather(*lives)
         projects = {project.reference: life[0] for project, life in zip(story.PROJECTS, ended, strict=True)}
         waiting = next(
@@ -166,88 +161,67 @@ async def _set_up(stage: _Stage) -> UUID:
         CLERK_DAY,
     )
     portfolio = registered.stream
-    for name, account in accounts().items():
-        entry = {"subject": subject(name), "person": person(name), "name": account.name, "email": f"{name}@example.org"}
-        await stage.clients[LEAD].post("approvals", "/directory", entry, key=f"demo-directory-{name}")
-    assigned_to: dict[str, str] = {}
-    for name, role in story.ROLES:
-        assigned = await stage.say(
-            LEAD,
-            "approvals",
-            "/role-assignments",
-            {
-                "holder": subject(name),
-                "role": role,
-                "node": str(portfolio),
-                "first_day": moment(CLERK_DAY).date().isoformat(),
-                "last_day": None,
-            },
-            CLERK_DAY,
-            seen=(registered.seen,),
-        )
-        assigned_to[name] = assigned.seen
-    stage.roles.update(assigned_to)
-    bodies: dict[str, UUID] = {}
-    for name in (story.BOARD, story.COMMITTEE):
-        formed = await stage.say(
-            LEAD,
-            "approvals",
-            "/bodies",
-            {"portfolio": str(portfolio), "name": name},
-            CLERK_DAY,
-            seen=(registered.seen,),
-        )
-        bodies[name] = formed.stream
+    await asyncio.gather(*(_enter(stage, name) for name in accounts()))
+    first_day = moment(CLERK_DAY).date().isoformat()
+
+    async def assign(name: str, role: str) -> None:
+        body = {"holder": subject(name), "role": role, "node": str(portfolio), "first_day": first_day, "last_day": None}
+        assigned = await stage.say(LEAD, "approvals", "/role-assignments", body, CLERK_DAY, seen=(registered.seen,))
+        stage.roles[name] = assigned.seen
+
+    async def form(name: str) -> str:
+        body = {"portfolio": str(portfolio), "name": name}
+        formed = await stage.say(LEAD, "approvals", "/bodies", body, CLERK_DAY, seen=(registered.seen,))
         for voter in story.VOTERS:
-            await stage.say(
-                LEAD,
-                "approvals",
-                f"/bodies/{formed.stream}/members",
-                {
-                    "member": subject(voter),
-                    "chair": voter == story.VOTERS[0],
-                    "first_day": moment(CLERK_DAY).date().isoformat(),
-                    "last_day": None,
-                },
-                CLERK_DAY,
-            )
-    board_limit = {"amount": story.BOARD_DECIDES_BELOW, "currency": story.CURRENCY}
-    await stage.say(
-        LEAD,
-        "approvals",
-        "/value-bands",
-        {
+            seat = {
+                "member": subject(voter),
+                "chair": voter == story.VOTERS[0],
+                "first_day": first_day,
+                "last_day": None,
+            }
+            await stage.say(LEAD, "approvals", f"/bodies/{formed.stream}/members", seat, CLERK_DAY)
+        return str(formed.stream)
+
+    async def publish(gate: str) -> None:
+        body: dict[str, Any] = {
             "portfolio": str(portfolio),
-            "bands": [
-                {"body": str(bodies[story.BOARD]), "upper": board_limit, "inclusive": False},
-                {"body": str(bodies[story.COMMITTEE]), "upper": None, "inclusive": False},
-            ],
-            "source": None,
-        },
-        CLERK_DAY,
+            "kind": "gate",
+            "gate": gate,
+            "electorate": {"roles": [], "people": [], "body": None, "by_value_band": True},
+            "quorum": {"minimum": 2, "share": "0.5"},
+            "rule": "majority",
+            "threshold": None,
+            "veto": [],
+            "sponsor_may_vote": False,
+            "time_limit": None,
+            "failed_outcome": "recycle",
+        }
+        await stage.say(LEAD, "approvals", "/gate-policies", body, CLERK_DAY, seen=(registered.seen,))
+
+    await asyncio.gather(
+        *(assign(name, role) for name, role in story.ROLES),
+        *(publish(gate) for gate in story.GATES),
+        stage.say(LEAD, "risks", "/matrices", {"portfolio": str(portfolio)}, CLERK_DAY, seen=(registered.seen,)),
     )
-    for gate in ("G1", "G2", "G3", "G4"):
-        await stage.say(
-            LEAD,
-            "approvals",
-            "/gate-policies",
-            {
-                "portfolio": str(portfolio),
-                "kind": "gate",
-                "gate": gate,
-                "electorate": {"roles": [], "people": [], "body": None, "by_value_band": True},
-                "quorum": {"minimum": 2, "share": "0.5"},
-                "rule": "majority",
-                "threshold": None,
-                "veto": [],
-                "sponsor_may_vote": False,
-                "time_limit": None,
-                "failed_outcome": "recycle",
-            },
-            CLERK_DAY,
-        )
-    await stage.say(LEAD, "risks", "/matrices", {"portfolio": str(portfolio)}, CLERK_DAY, seen=(registered.seen,))
+    board, committee = await asyncio.gather(form(story.BOARD), form(story.COMMITTEE))
+    board_limit = {"amount": story.BOARD_DECIDES_BELOW, "currency": story.CURRENCY}
+    bands = [
+        {"body": board, "upper": board_limit, "inclusive": False},
+        {"body": committee, "upper": None, "inclusive": False},
+    ]
+    table = {"portfolio": str(portfolio), "bands": bands, "source": None}
+    await stage.say(LEAD, "approvals", "/value-bands", table, CLERK_DAY)
     return portfolio
+
+
+async def _enter(stage: _Stage, name: str) -> None:
+    entry = {
+        "subject": subject(name),
+        "person": person(name),
+        "name": accounts()[name].name,
+        "email": f"{name}@example.org",
+    }
+    await stage.clients[LEAD].post("approvals", "/directory", entry, key=f"demo-directory-{name}")
 
 
 async def _live(

@@ -21,6 +21,7 @@ ROLES: Final = (
     ("dee", "approver"),
     ("vic", "viewer"),
 )
+GATES: Final = ("G1", "G2", "G3", "G4")
 VOTERS: Final = ("bo", "cy", "dee")
 
 
