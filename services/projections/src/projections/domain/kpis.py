@@ -76,7 +76,8 @@ GATE_DURATION_MEDIAN: Final = Kpi(
     "Time between two gates, median",
     "days",
     "median of (day the later gate was decided - day the earlier gate was decided), in calendar days of the "
-    "portfolio's time zone, over projects with both dates; percentiles interpolate linearly (type 7)",
+    "portfolio's time zone, over projects with both dates; a gate's day is that of its first decision that let the "
+    "project through or whose outcome isn't known; percentiles interpolate linearly (type 7)",
     Direction.LOWER_IS_BETTER,
 )
 GATE_DURATION_P80: Final = Kpi(
@@ -85,7 +86,8 @@ GATE_DURATION_P80: Final = Kpi(
     "Time between two gates, 80th percentile",
     "days",
     "80th percentile of (day the later gate was decided - day the earlier gate was decided), in calendar days of the "
-    "portfolio's time zone, over projects with both dates; percentiles interpolate linearly (type 7)",
+    "portfolio's time zone, over projects with both dates; a gate's day is that of its first decision that let the "
+    "project through or whose outcome isn't known; percentiles interpolate linearly (type 7)",
     Direction.LOWER_IS_BETTER,
 )
 APPROVAL_TIME_MEDIAN: Final = Kpi(
@@ -93,8 +95,8 @@ APPROVAL_TIME_MEDIAN: Final = Kpi(
     1,
     "Approval time by body, median",
     "days",
-    "median of (day concluded - day submitted) of reviews, in calendar days of the portfolio's time zone; percentiles "
-    "interpolate linearly (type 7)",
+    "median of (day concluded - day submitted) of reviews, those withdrawn left aside, in calendar days of the "
+    "portfolio's time zone; percentiles interpolate linearly (type 7)",
     Direction.LOWER_IS_BETTER,
 )
 APPROVAL_TIME_P80: Final = Kpi(
@@ -102,8 +104,8 @@ APPROVAL_TIME_P80: Final = Kpi(
     1,
     "Approval time by body, 80th percentile",
     "days",
-    "80th percentile of (day concluded - day submitted) of reviews, in calendar days of the portfolio's time zone; "
-    "percentiles interpolate linearly (type 7)",
+    "80th percentile of (day concluded - day submitted) of reviews, those withdrawn left aside, in calendar days of "
+    "the portfolio's time zone; percentiles interpolate linearly (type 7)",
     Direction.LOWER_IS_BETTER,
 )
 CONDITIONS_OPEN: Final = Kpi(
@@ -139,16 +141,44 @@ BUDGET_FORECAST: Final = Kpi(
     Direction.NONE,
 )
 
-KPIS: Final = (
-    GATE_DURATION_MEDIAN,
-    GATE_DURATION_P80,
-    APPROVAL_TIME_MEDIAN,
-    APPROVAL_TIME_P80,
-    CONDITIONS_OPEN,
-    CONDITIONS_OVERDUE,
-    PROJECTS_KNOWN,
-    BUDGET_FORECAST,
+DAYS_SINCE_LAST_GATE: Final = Kpi(
+    "days_since_last_gate",
+    1,
+    "Days since the last gate",
+    "days",
+    "day - day of the newest decision that let the project through a gate or whose outcome isn't known, in calendar "
+    "days of the portfolio's time zone",
+    Direction.NONE,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """KPIs that are asked for together, under one name, because they rest on the same rows."""
+
+    name: Code
+    kpis: tuple[Kpi, ...]
+
+
+GATE_DURATION: Final = Family("gate_duration", (GATE_DURATION_MEDIAN, GATE_DURATION_P80))
+APPROVAL_TIME: Final = Family("approval_time", (APPROVAL_TIME_MEDIAN, APPROVAL_TIME_P80))
+CONDITIONS: Final = Family("conditions", (CONDITIONS_OPEN, CONDITIONS_OVERDUE))
+PORTFOLIO: Final = Family("portfolio", (PROJECTS_KNOWN, BUDGET_FORECAST))
+GATE_AGE: Final = Family("gate_age", (DAYS_SINCE_LAST_GATE,))
+
+FAMILIES: Final = (GATE_DURATION, APPROVAL_TIME, CONDITIONS, PORTFOLIO, GATE_AGE)
+KPIS: Final = tuple(kpi for family in FAMILIES for kpi in family.kpis)
+
+
+def find(name: str) -> tuple[Family, tuple[Kpi, ...]] | None:
+    """The KPIs of a family's name, or the one of its own name with its family; None for no known name."""
+    for family in FAMILIES:
+        if family.name == name:
+            return family, family.kpis
+        for kpi in family.kpis:
+            if kpi.name == name:
+                return family, (kpi,)
+    return None
 
 
 def local_day(moment: datetime, zone: tzinfo) -> date:
@@ -238,6 +268,13 @@ def approval_interval(
     """The time that a body took for a review; None where it hasn't concluded."""
     end = None if concluded is None else local_day(concluded, zone)
     return Interval(project, body, local_day(submitted, zone), end)
+
+
+def days_since(last: date | None, on: date) -> Figure:
+    """How many calendar days lie between a day and a later one; undefined where the earlier isn't known."""
+    if last is None:
+        return Undefined("no gate has let the project through yet")
+    return Defined(Decimal((on - last).days))
 
 
 @dataclass(frozen=True, slots=True)

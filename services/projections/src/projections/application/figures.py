@@ -1,0 +1,364 @@
+"""From the rows of read models to the KPIs, and back from each figure to the events that it rests on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, tzinfo
+from decimal import Decimal
+from typing import Final, Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+from govevents.approvals import Outcome
+from govkernel.domain import BodyId, Code, Currency, Name, PortfolioId, ProjectId
+from projections.application.conditions import Condition
+from projections.application.decision_register import Decision
+from projections.application.project_overview import ProjectOverview
+from projections.application.reviews import Review, ReviewState
+from projections.domain.kpis import (
+    BUDGET_FORECAST,
+    CONDITIONS_OPEN,
+    CONDITIONS_OVERDUE,
+    DAYS_SINCE_LAST_GATE,
+    ConditionCounts,
+    ConditionFact,
+    Defined,
+    Durations,
+    Figure,
+    Interval,
+    Kpi,
+    PortfolioFigures,
+    ProjectFact,
+    approval_interval,
+    count_conditions,
+    days_since,
+    durations,
+    durations_by_group,
+    local_day,
+    portfolio_figures,
+)
+
+Row = TypeVar("Row", covariant=True)
+Item = TypeVar("Item")
+Zones: TypeAlias = Mapping[PortfolioId, tzinfo]
+
+LETTING_THROUGH: Final = frozenset({Outcome.GO, Outcome.CONDITIONAL_GO, None})
+"""The outcomes that let a project through a gate; of a decision made elsewhere the outcome may not be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[Row]):
+    """A row as it was found: its place in its read model, and for each field the event that last set it."""
+
+    row: Row
+    stream: UUID
+    key: str
+    since: datetime
+    provenance: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What one project, review or condition brought into a figure, and the event behind each of these facts."""
+
+    project: ProjectId
+    group: Name | None
+    facts: Mapping[str, str]
+    events: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DurationFigures:
+    """Durations by group, all of them together, and what they rest on."""
+
+    groups: tuple[Durations, ...]
+    total: Durations
+    basis: tuple[Basis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFigures:
+    """Conditions by group, all of them together, and what they rest on: the open ones."""
+
+    groups: tuple[tuple[Name | None, ConditionCounts], ...]
+    total: ConditionCounts
+    basis: tuple[Basis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewFigures:
+    """Projects by group, all of them together, and what they rest on."""
+
+    groups: tuple[tuple[Name | None, PortfolioFigures], ...]
+    total: PortfolioFigures
+    basis: tuple[Basis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateAge:
+    """How long ago a project was last let through a gate; gate and day are None where that never happened."""
+
+    project: ProjectId
+    gate: Code | None
+    decided_on: date | None
+    age: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class GateAges:
+    """The ages of projects, and what they rest on."""
+
+    projects: tuple[GateAge, ...]
+    basis: tuple[Basis, ...]
+
+
+class Attributes:
+    """The groups that projects belong to, by an attribute of theirs; without one asked for there is one group."""
+
+    def __init__(self, overviews: Iterable[Found[ProjectOverview]], by: Code | None) -> None:
+        self._by = by
+        self._groups: dict[ProjectId, tuple[Name, str]] = {}
+        if by is None:
+            return
+        for found in overviews:
+            for attribute in found.row.attributes:
+                if attribute.name == by:
+                    self._groups[found.row.project] = attribute.value, found.provenance["attributes"]
+
+    def group(self, project: ProjectId) -> Name | None:
+        """The project's group; None where it has no such attribute."""
+        found = self._groups.get(project)
+        return found[0] if found else None
+
+    def events(self, project: ProjectId) -> dict[str, str]:
+        """The event that set the attribute, under its name."""
+        found = self._groups.get(project)
+        return {self._by: found[1]} if found and self._by is not None else {}
+
+
+def decided_day(decision: Decision, zones: Zones) -> date:
+    """The local day of a decision."""
+    if decision.decided_on is not None:
+        return decision.decided_on
+    assert decision.decided_at is not None, "a decision has a date or a moment"
+    return local_day(decision.decided_at, zones.get(decision.portfolio, UTC))
+
+
+def gates_passed(
+    decisions: Iterable[Found[Decision]], zones: Zones
+) -> Mapping[ProjectId, Mapping[Code, tuple[date, Found[Decision]]]]:
+    """For each project the first decision that let it through each gate, with its day."""
+    passed: dict[ProjectId, dict[Code, tuple[date, Found[Decision]]]] = {}
+    for found in decisions:
+        decision = found.row
+        if decision.gate is None or decision.outcome not in LETTING_THROUGH:
+            continue
+        day = decided_day(decision, zones)
+        of_project = passed.setdefault(decision.project, {})
+        first = of_project.get(decision.gate)
+        if first is None or (day, found.since, found.stream) < (first[0], first[1].since, first[1].stream):
+            of_project[decision.gate] = day, found
+    return passed
+
+
+def last_gate(decisions: Iterable[Found[Decision]], zones: Zones) -> tuple[date, Found[Decision]] | None:
+    """The newest decision that let a project through a gate, with its day; the decisions are those of one project."""
+    passed = [
+        (decided_day(found.row, zones), found)
+        for found in decisions
+        if found.row.gate is not None and found.row.outcome in LETTING_THROUGH
+    ]
+    return max(passed, key=lambda each: (each[0], each[1].since, each[1].stream), default=None)
+
+
+def gate_duration(
+    decisions: Iterable[Found[Decision]], attributes: Attributes, zones: Zones, *, start: Code, end: Code
+) -> DurationFigures:
+    """The time from one gate to another, of the projects that have been let through either."""
+    intervals = []
+    basis = []
+    for project, gates in sorted(gates_passed(decisions, zones).items()):
+        found = {gate: gates[gate] for gate in dict.fromkeys((start, end)) if gate in gates}
+        if not found:
+            continue
+        days = {gate: day for gate, (day, _) in found.items()}
+        interval = Interval(project, attributes.group(project), days.get(start), days.get(end))
+        intervals.append(interval)
+        basis.append(
+            Basis(
+                project,
+                interval.group,
+                {**{gate: day.isoformat() for gate, day in days.items()}, **_days(interval)},
+                {
+                    **{gate: _decided_by(decision) for gate, (_, decision) in found.items()},
+                    **attributes.events(project),
+                },
+            )
+        )
+    return DurationFigures(durations_by_group(intervals), durations(None, intervals), tuple(basis))
+
+
+def approval_time(
+    reviews: Iterable[Found[Review]],
+    bodies: Mapping[BodyId, Name],
+    attributes: Attributes | None,
+    zones: Zones,
+) -> DurationFigures:
+    """The time from submission to conclusion, by body, or by an attribute of the project where one is given."""
+    intervals = []
+    basis = []
+    for found in sorted(reviews, key=lambda each: (each.since, each.stream)):
+        review = found.row
+        if review.submitted_at is None or review.state is ReviewState.WITHDRAWN:
+            continue
+        body = bodies.get(review.body) if review.body is not None else None
+        group = attributes.group(review.project) if attributes is not None else body
+        zone = zones.get(review.portfolio, UTC)
+        interval = approval_interval(review.project, group, review.submitted_at, review.ended_at, zone)
+        intervals.append(interval)
+        facts = {"review": str(found.stream), "submitted": str(interval.start)}
+        events = {"submitted": found.provenance["submitted_at"]}
+        if interval.end is not None:
+            facts["concluded"] = interval.end.isoformat()
+            events["concluded"] = found.provenance["ended_at"]
+        if attributes is not None:
+            events |= attributes.events(review.project)
+        basis.append(Basis(review.project, group, {**facts, **_days(interval)}, events))
+    return DurationFigures(durations_by_group(intervals), durations(None, intervals), tuple(basis))
+
+
+def condition_fact(condition: Condition, zones: Zones) -> ConditionFact:
+    """The condition in local days."""
+    zone = zones.get(condition.portfolio, UTC)
+    closed_on = local_day(condition.closed_at, zone) if condition.closed_at is not None else None
+    return ConditionFact(local_day(condition.set_at, zone), condition.due, closed_on)
+
+
+def conditions(
+    rows: Iterable[Found[Condition]], attributes: Attributes, zones: Zones, now: datetime
+) -> ConditionFigures:
+    """The conditions that are open and overdue at a moment, each by the calendar of its own portfolio."""
+    counts: dict[Name | None, ConditionCounts] = {}
+    basis = []
+    for found in sorted(rows, key=lambda each: (each.row.due, each.stream, each.row.number)):
+        condition = found.row
+        group = attributes.group(condition.project)
+        on = local_day(now, zones.get(condition.portfolio, UTC))
+        count = count_conditions([condition_fact(condition, zones)], on)
+        known = counts.get(group, ConditionCounts(0, 0))
+        counts[group] = ConditionCounts(known.open + count.open, known.overdue + count.overdue)
+        if count.open:
+            basis.append(
+                Basis(
+                    condition.project,
+                    group,
+                    {
+                        "condition": f"{condition.review}/{condition.number}",
+                        "due": condition.due.isoformat(),
+                        "state": "overdue" if count.overdue else "open",
+                    },
+                    {"set": found.provenance["set_at"], **attributes.events(condition.project)},
+                )
+            )
+    total = ConditionCounts(sum(each.open for each in counts.values()), sum(each.overdue for each in counts.values()))
+    return ConditionFigures(tuple(sorted(counts.items(), key=_by_name)), total, tuple(basis))
+
+
+def portfolio(overviews: Iterable[Found[ProjectOverview]], attributes: Attributes | None) -> OverviewFigures:
+    """How many projects are known and their forecast cost, by phase or by an attribute where one is given."""
+    facts: list[ProjectFact] = []
+    groups: dict[Name | None, list[ProjectFact]] = {}
+    basis = []
+    for found in sorted(overviews, key=lambda each: (each.row.reference, each.stream)):
+        overview = found.row
+        fact = ProjectFact(overview.phase, overview.budget_forecast)
+        group = attributes.group(overview.project) if attributes is not None else overview.phase
+        facts.append(fact)
+        groups.setdefault(group, []).append(fact)
+        shown: dict[str, str] = {}
+        events = {"project": found.provenance["project"]}
+        if overview.phase is not None:
+            shown["phase"] = overview.phase
+            events["phase"] = found.provenance["phase"]
+        if overview.budget_forecast is not None:
+            shown["budget_forecast"] = f"{overview.budget_forecast.amount} {overview.budget_forecast.currency}"
+            events["budget_forecast"] = found.provenance["budget_forecast"]
+        if attributes is not None:
+            events |= attributes.events(overview.project)
+        basis.append(Basis(overview.project, group, shown, events))
+    by_group = {group: portfolio_figures(members) for group, members in groups.items()}
+    return OverviewFigures(tuple(sorted(by_group.items(), key=_by_name)), portfolio_figures(facts), tuple(basis))
+
+
+def gate_ages(
+    overviews: Iterable[Found[ProjectOverview]], decisions: Iterable[Found[Decision]], zones: Zones, now: datetime
+) -> GateAges:
+    """How long ago each project was last let through a gate, by the calendar of its own portfolio."""
+    by_project: dict[ProjectId, list[Found[Decision]]] = {}
+    for found in decisions:
+        by_project.setdefault(found.row.project, []).append(found)
+    ages = []
+    basis = []
+    for known in sorted(overviews, key=lambda each: (each.row.reference, each.stream)):
+        project = known.row.project
+        last = last_gate(by_project.get(project, ()), zones)
+        on = local_day(now, zones.get(known.row.portfolio, UTC))
+        age = days_since(last[0] if last else None, on)
+        if last is None:
+            ages.append(GateAge(project, None, None, age))
+            continue
+        day, decision = last
+        ages.append(GateAge(project, decision.row.gate, day, age))
+        facts = {"gate": str(decision.row.gate), "decided": day.isoformat()}
+        basis.append(Basis(project, None, facts, {"decided": _decided_by(decision)}))
+    return GateAges(tuple(ages), tuple(basis))
+
+
+@dataclass(frozen=True, slots=True)
+class OfProject:
+    """What is known of one project when something about it is measured."""
+
+    overview: Found[ProjectOverview]
+    decisions: Sequence[Found[Decision]]
+    conditions: Sequence[Found[Condition]]
+    zones: Zones
+    currency: Currency
+
+
+MEASURED_FROM: Final[Mapping[str, str]] = {
+    CONDITIONS_OPEN.name: "conditions",
+    CONDITIONS_OVERDUE.name: "conditions",
+    DAYS_SINCE_LAST_GATE.name: "decision_register",
+    BUDGET_FORECAST.name: "project_overview",
+}
+"""The KPIs that mean something for one project, and the read model that each is measured from."""
+
+
+def figures_of(known: OfProject, on: date) -> tuple[tuple[Kpi, Code, Figure], ...]:
+    """The KPIs of one project on a local day, each with its unit: money is in the portfolio's currency."""
+    counts = count_conditions([condition_fact(found.row, known.zones) for found in known.conditions], on)
+    last = last_gate(known.decisions, known.zones)
+    overview = known.overview.row
+    forecast = portfolio_figures([ProjectFact(overview.phase, overview.budget_forecast)])
+    return (
+        (CONDITIONS_OPEN, CONDITIONS_OPEN.unit, _count(counts.open)),
+        (CONDITIONS_OVERDUE, CONDITIONS_OVERDUE.unit, _count(counts.overdue)),
+        (DAYS_SINCE_LAST_GATE, DAYS_SINCE_LAST_GATE.unit, days_since(last[0] if last else None, on)),
+        (BUDGET_FORECAST, known.currency, forecast.budget_forecast(known.currency)),
+    )
+
+
+def _count(number: int) -> Figure:
+    return Defined(Decimal(number))
+
+
+def _decided_by(found: Found[Decision]) -> str:
+    return found.provenance["decided_on" if found.row.decided_on is not None else "decided_at"]
+
+
+def _days(interval: Interval) -> dict[str, str]:
+    if interval.start is None or interval.end is None:
+        return {}
+    return {"days": str((interval.end - interval.start).days)}
+
+
+def _by_name(item: tuple[Name | None, Item]) -> tuple[bool, str]:
+    return item[0] is None, item[0] or ""
