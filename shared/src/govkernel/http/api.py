@@ -259,7 +259,9 @@ class ServiceApi:
                 for parameter in list(inspect.signature(function).parameters.values())[1:]
             ]
             offered = (
-                {parameter.name for parameter in own} | (HISTORY if history else set()) | (PAGING if paged else set())
+                {_asked_as(parameter) for parameter in own}
+                | (HISTORY if history else set())
+                | (PAGING if paged else set())
             )
 
             async def endpoint(request: Request, **parameters: Any) -> Response:
@@ -359,6 +361,12 @@ class ServiceApi:
 
 def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _asked_as(parameter: inspect.Parameter) -> str:
+    """A parameter's name in the address, which may be one that Python does not take."""
+    notes = getattr(parameter.annotation, "__metadata__", ())
+    return next((note.alias for note in notes if getattr(note, "alias", None)), parameter.name)
 
 
 def _summary(function: Callable[..., Any], operation: str) -> str:
