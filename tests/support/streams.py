@@ -22,7 +22,12 @@ class Stream:
     recorded_at: datetime = START
 
     def add(
-        self, event: object, *, later: timedelta = timedelta(minutes=1), recorded: timedelta | None = None
+        self,
+        event: object,
+        *,
+        later: timedelta = timedelta(minutes=1),
+        recorded: timedelta | None = None,
+        origin: Origin = Origin.LIVE,
     ) -> Document:
         """Write the next event: `later` than the one before, and recorded as much later, or `recorded` later."""
         self.time += later
@@ -41,11 +46,11 @@ class Stream:
             command=uuid4(),
             correlation="test",
             causation=None,
-            origin=Origin.LIVE,
+            origin=origin,
         )
         self.documents.append(made)
         return made
 
-    def event(self, event: object, **times: Any) -> Recorded[Any]:
+    def event(self, event: object, **said: Any) -> Recorded[Any]:
         """As `add`, read back."""
-        return CATALOGUE.decode(self.add(event, **times).body)
+        return CATALOGUE.decode(self.add(event, **said).body)

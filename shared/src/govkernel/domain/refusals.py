@@ -38,7 +38,7 @@ class Refusal(Exception):
     @classmethod
     def slug(cls) -> str:
         """The refusal's stable name in problem documents, for example `submitter-may-not-vote`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
 
 
 class NotKnownYet(Refusal):

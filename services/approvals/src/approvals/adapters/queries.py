@@ -1,19 +1,21 @@
 """What approvals reads besides its ledger: the directory, and the nodes and roles that it follows."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from approvals.adapters.tables import directory
-from govkernel.access import NODES, ROLES, NodeKind, NodeStatus
+from govevents.values import value
+from govkernel.access import NODES, ROLES, NodeKind, node_of
 from govkernel.domain import Money, Name, NodeId, PersonId, PortfolioId, Refusal, SubjectId, Text
 from govkernel.readmodels import decode_row, views_of
+from govkernel.tables import events, stream_links
 
 nodes: Final = views_of(NODES)[0]
 roles: Final = views_of(ROLES)[0]
@@ -23,7 +25,11 @@ class AccountOfOtherPerson(Refusal):
     """The directory has this account as another natural person's, and an account never changes hands."""
 
 
-@dataclass(frozen=True, slots=True)
+class AccountErased(Refusal):
+    """The account's person was erased, which is not undone; whoever comes back does so with a new account."""
+
+
+@value
 class Entry:
     """An account in the directory; name and address are None once the person is erased."""
 
@@ -39,7 +45,8 @@ class ProjectFacts:
     """What approvals knows of a project, as it has followed it."""
 
     portfolio: PortfolioId
-    status: NodeStatus
+    name: str
+    reference: str | None
     value: Money | None
     manager: SubjectId | None
     sponsor: SubjectId | None
@@ -50,27 +57,31 @@ class ProjectFacts:
 async def register(
     engine: AsyncEngine, *, subject: SubjectId, person: PersonId | None, name: Name, email: Text
 ) -> Entry:
-    """Put an account into the directory, or correct its name and address. Raises AccountOfOtherPerson.
+    """Put an account into the directory, or correct its name and address.
 
-    Without a person the account is a person's first; the person's id then follows from the account's, so that the
-    same request again means the same person.
+    Without a person an account that is there keeps its own, and a new one is its person's first; that person's id then
+    follows from the account's, so that the same request again means the same person. Raises AccountOfOtherPerson,
+    AccountErased, and ValueRefused for a name or address that no record may hold.
     """
-    whose = person or PersonId(uuid5(subject, "person"))
+    entry = Entry(subject, person or PersonId(uuid5(subject, "person")), name, email, None)
     statement = (
         insert(directory)
-        .values(subject=subject, person=whose, name=name, email=email)
+        .values(asdict(entry))
         .on_conflict_do_update(
             index_elements=["subject"],
-            set_={"name": name, "email": email, "erased_at": None},
-            where=directory.c.person == whose,
+            set_={"name": name, "email": email},
+            where=directory.c.erased_at.is_(None) & (directory.c.person == person if person else true()),
         )
         .returning(directory)
     )
     async with engine.begin() as connection:
         row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        raise AccountOfOtherPerson(account=str(subject))
-    return _entry(row)
+        if row is None:
+            kept = (await connection.execute(select(directory).where(directory.c.subject == subject))).one()
+            if kept.erased_at is not None:
+                raise AccountErased(account=str(subject))
+            raise AccountOfOtherPerson(account=str(subject), person=str(kept.person))
+    return entry_of(row)
 
 
 async def erase(engine: AsyncEngine, *, person: PersonId, at: datetime) -> int:
@@ -88,15 +99,44 @@ async def entries(engine: AsyncEngine, subjects: Collection[UUID]) -> Mapping[Su
     """The directory's entries of these accounts; who isn't in it is missing."""
     async with engine.connect() as connection:
         found = await connection.execute(select(directory).where(directory.c.subject.in_(set(subjects))))
-        return {SubjectId(row.subject): _entry(row) for row in found}
+        return {SubjectId(row.subject): entry_of(row) for row in found}
 
 
-async def accounts_of(connection: AsyncConnection, person: PersonId) -> list[Entry]:
+async def names_of(engine: AsyncEngine, persons: Collection[PersonId]) -> Mapping[PersonId, Name]:
+    """The names of these persons; who has been erased or was never in the directory is missing."""
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            select(directory.c.person, func.min(directory.c.name).label("name"))
+            .where(directory.c.person.in_(set(persons)), directory.c.name.is_not(None))
+            .group_by(directory.c.person)
+        )
+        return {PersonId(row.person): row.name for row in found}
+
+
+def accounts_of(person: PersonId) -> Select[Any]:
     """Every account of a person."""
-    found = await connection.execute(
-        select(directory).where(directory.c.person == person).order_by(directory.c.subject)
+    return select(directory).where(directory.c.person == person)
+
+
+def linked(kind: str, target: UUID) -> Select[Any]:
+    """The streams that have this link, each with the place of its beginning in the log, `events.c.seq`."""
+    beginning = (events.c.stream == stream_links.c.stream) & (events.c.version == 1)
+    return (
+        select(stream_links.c.stream, events.c.seq)
+        .join(events, beginning)
+        .where(stream_links.c.kind == kind, stream_links.c.target == target)
     )
-    return [_entry(row) for row in found]
+
+
+async def is_portfolio(engine: AsyncEngine, portfolio: PortfolioId) -> bool:
+    """Whether a portfolio is known here under this id."""
+    return await node_of(engine, NodeId(portfolio), NodeKind.PORTFOLIO) is not None
+
+
+async def is_node(engine: AsyncEngine, node: NodeId) -> bool:
+    """Whether a portfolio, programme or project is known here under this id."""
+    async with engine.connect() as connection:
+        return await connection.scalar(select(nodes.c.node).where(nodes.c.node == node)) is not None
 
 
 async def project_facts(engine: AsyncEngine, project: NodeId) -> ProjectFacts | None:
@@ -115,7 +155,8 @@ async def project_facts(engine: AsyncEngine, project: NodeId) -> ProjectFacts | 
     node = decode_row(NODES, row)
     return ProjectFacts(
         portfolio=node.portfolio,
-        status=node.status,
+        name=node.name,
+        reference=node.reference,
         value=node.value,
         manager=node.manager,
         sponsor=node.sponsor,
@@ -129,5 +170,6 @@ def roles_at(node: NodeId) -> Select[Any]:
     return select(roles).where(roles.c.node == node)
 
 
-def _entry(row: Any) -> Entry:
+def entry_of(row: Any) -> Entry:
+    """A row of the directory as its entry."""
     return Entry(SubjectId(row.subject), PersonId(row.person), row.name, row.email, row.erased_at)

@@ -60,6 +60,12 @@ class DecidingBodyMissing(NotKnownYet):
 class PersonNotKnown(NotKnownYet):
     """Which natural person an account belongs to isn't known, so nobody can say whose voice it would be."""
 
+    def __init__(self, account: SubjectId) -> None:
+        super().__init__(
+            f"The account {account} is not in the directory; an administrator puts it there with POST /directory.",
+            account=str(account),
+        )
+
 
 class ElectorateTooSmall(Refusal):
     """Fewer persons may vote than votes are needed."""
@@ -141,7 +147,7 @@ def _holders(roles: Iterable[Role], holding: Iterable[RoleAssigned], project: Pr
 
 def _person(subject: SubjectId, known: Persons) -> PersonId:
     if subject not in known:
-        raise PersonNotKnown(account=str(subject))
+        raise PersonNotKnown(subject)
     return known[subject]
 
 

@@ -549,7 +549,6 @@ def _conclusion(review: Open, verdict: _Verdict, ending: Ending) -> ReviewConclu
         # What two voters ask for in the same words is one condition.
         conditions = tuple(dict.fromkeys(each for vote in review.votes.values() for each in vote.conditions))
         outcome = Outcome.CONDITIONAL_GO if conditions else submitted.proposed
-    choices = Counter(vote.choice for vote in review.votes.values())
     return ReviewConcluded(
         project=drafted.project,
         portfolio=drafted.portfolio,
@@ -557,18 +556,24 @@ def _conclusion(review: Open, verdict: _Verdict, ending: Ending) -> ReviewConclu
         gate=drafted.gate,
         outcome=outcome,
         ending=ending,
-        tally=Tally(
-            electorate=len(submitted.electorate),
-            votes_needed=submitted.votes_needed,
-            approve=choices[Choice.APPROVE],
-            approve_with_conditions=choices[Choice.APPROVE_WITH_CONDITIONS],
-            reject=choices[Choice.REJECT],
-            returned=choices[Choice.RETURN],
-            abstain=choices[Choice.ABSTAIN],
-        ),
+        tally=tally(submitted, review.votes),
         conditions=conditions,
         body=submitted.body,
         submitted_at=submitted.submitted_at,
+    )
+
+
+def tally(submitted: ReviewSubmitted, votes: Mapping[PersonId, VoteCast]) -> Tally:
+    """How many of the electorate have said what."""
+    choices = Counter(vote.choice for vote in votes.values())
+    return Tally(
+        electorate=len(submitted.electorate),
+        votes_needed=submitted.votes_needed,
+        approve=choices[Choice.APPROVE],
+        approve_with_conditions=choices[Choice.APPROVE_WITH_CONDITIONS],
+        reject=choices[Choice.REJECT],
+        returned=choices[Choice.RETURN],
+        abstain=choices[Choice.ABSTAIN],
     )
 
 

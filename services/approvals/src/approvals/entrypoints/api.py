@@ -1,6 +1,6 @@
 """What people and programs can ask of approvals over HTTP."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias, assert_never
@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from approvals.adapters import queries
-from approvals.adapters.queries import AccountOfOtherPerson, Entry, ProjectFacts, roles
+from approvals.adapters.queries import AccountErased, AccountOfOtherPerson, Entry, ProjectFacts, roles
+from approvals.adapters.tables import directory
 from approvals.application.electorate import (
     DecidingBodyMissing,
     ElectorateTooSmall,
@@ -88,6 +89,7 @@ from approvals.domain.review import (
     SubmitterMayNotVote,
     Withdrawn,
     WithdrawReview,
+    tally,
 )
 from approvals.domain.role_assignment import (
     ROLE_ASSIGNMENT,
@@ -109,8 +111,10 @@ from approvals.domain.value_bands import (
     body_for,
 )
 from govevents.approvals import (
+    AtTimeLimit,
     Choice,
     Condition,
+    Duty,
     Electorate,
     Ending,
     Evidence,
@@ -127,6 +131,7 @@ from govevents.approvals import (
     ValueBand,
     VoteCast,
 )
+from govevents.document import Origin
 from govkernel.access import day_in
 from govkernel.domain import (
     BodyId,
@@ -138,17 +143,22 @@ from govkernel.domain import (
     PersonId,
     PortfolioId,
     ProjectId,
+    Refusal,
     ReviewId,
     Source,
     SubjectId,
     Text,
+    ValueRefused,
 )
-from govkernel.http import Ask, Body, Call, InputError, Page, ServiceApi, invalid
+from govkernel.http import Ask, Body, Call, InputError, Page, ServiceApi, invalid, not_found
 from govkernel.ledger import Head, Intent
+from govkernel.logging import logger
+from govkernel.tables import events
 
 AnyIntent: TypeAlias = Intent[Any, Any, Any]
 
 READ: Final = "node.read"
+KEEP_ADMINISTRATORS: Final = "administrator.keep"
 STATES: Final[Mapping[type[Review], str]] = {
     Draft: "draft",
     Open: "open",
@@ -158,8 +168,23 @@ STATES: Final[Mapping[type[Review], str]] = {
 }
 
 
+log = logger(__name__)
+
+
+class PortfolioNotKnown(NotKnownYet):
+    """No portfolio is known under this id; one that was just registered may not have arrived here yet."""
+
+
 class ProjectNotKnown(NotKnownYet):
     """No project is known under this id; one that was just registered may not have arrived here yet."""
+
+
+class NodeNotKnown(NotKnownYet):
+    """No node of a portfolio is known under this id; one that was just registered may not have arrived here yet."""
+
+
+class NotImportable(Refusal):
+    """Nobody asks or votes here in the past; a decision that was made elsewhere is recorded with POST /decisions."""
 
 
 api = ServiceApi(
@@ -174,10 +199,14 @@ api = ServiceApi(
         SecondAccount: 403,
     },
 )
+api.actions.add(KEEP_ADMINISTRATORS)
 
 
 class EntryRequest(Body):
-    """An account and its person's name and address; a second account of one person names that person."""
+    """An account and its person's name and address; a second account of one person names that person.
+
+    Without a person an account that is known keeps its own, and a new one is its person's first.
+    """
 
     subject: SubjectId
     person: PersonId | None = None
@@ -224,9 +253,10 @@ async def register_account(call: Call[EntryRequest]) -> EntryView:
             call.runtime.engine, subject=body.subject, person=body.person, name=body.name, email=body.email
         )
     except AccountOfOtherPerson as refusal:
-        raise _fault(
-            "/person", body.person, refusal.detail, "leave the person out, or give the one the account belongs to"
-        ) from None
+        remedy = f"leave the person out, or give {refusal.facts['person']}, whom the account belongs to"
+        raise _fault("/person", body.person, refusal.detail, remedy) from None
+    except AccountErased as refusal:
+        raise _fault("/subject", body.subject, refusal.detail, "give another account") from None
     return _entry_view(entry)
 
 
@@ -240,13 +270,14 @@ async def get_account(ask: Ask, subject: UUID) -> EntryView:
     return _entry_view(entry)
 
 
-@api.query("/directory", operation="listAccounts", response=list[EntryView], found=False)
-async def list_accounts(ask: Ask, person: UUID) -> list[EntryView]:
+@api.query("/directory", operation="listAccounts", response=Page[EntryView], paged=True, found=False)
+async def list_accounts(ask: Ask, person: UUID) -> Page[EntryView]:
     """List the accounts of a person."""
     await ask.require("directory.keep", None)
+    query = ask.keyset(queries.accounts_of(PersonId(person)), directory.c.subject)
     async with ask.connection() as connection:
-        found = await queries.accounts_of(connection, PersonId(person))
-    return [_entry_view(entry) for entry in found]
+        rows = (await connection.execute(query)).all()
+    return ask.page(rows, lambda row: _entry_view(queries.entry_of(row)), lambda row: (row.subject,))
 
 
 @api.operate(
@@ -258,11 +289,16 @@ async def list_accounts(ask: Ask, person: UUID) -> list[EntryView]:
     texts=("person",),
 )
 async def erase_person(call: Call[ErasureRequest]) -> ErasureView:
-    """Forget a person's name and addresses; the log keeps its opaque ids and stays valid."""
+    """Forget a person's name and addresses; the log keeps its opaque ids and stays valid.
+
+    The reason and who gave it are kept in the service's own log, for the ledger is not to know of the person.
+    """
     person = PersonId(call.path_id("person"))
-    return ErasureView(
-        person=person, accounts=await queries.erase(call.runtime.engine, person=person, at=call.context.now)
-    )
+    accounts = await queries.erase(call.runtime.engine, person=person, at=call.context.now)
+    if accounts == 0:
+        raise not_found("person", person)
+    log.info("person erased", person=str(person), accounts=accounts, reason=call.body.reason)
+    return ErasureView(person=person, accounts=accounts)
 
 
 class BodyRequest(Body):
@@ -307,10 +343,17 @@ class BodyView(BaseModel):
     seats: list[SeatView]
 
 
-@api.command("/bodies", operation="formBody", action="body.keep", body=BodyRequest, refusals=(BodyAlreadyFormed,))
+@api.command(
+    "/bodies",
+    operation="formBody",
+    action="body.keep",
+    body=BodyRequest,
+    refusals=(PortfolioNotKnown, BodyAlreadyFormed),
+)
 async def form_body(call: Call[BodyRequest]) -> AnyIntent:
     """Form a body that decides for a portfolio."""
     body = call.body
+    await _check_portfolio(call, "body.keep", body.portfolio)
     return Intent(
         BODY,
         bodies.stream_of(body.portfolio, body.name),
@@ -329,8 +372,11 @@ async def form_body(call: Call[BodyRequest]) -> AnyIntent:
 async def appoint_member(call: Call[MemberRequest]) -> AnyIntent:
     """Give a person a seat on a body."""
     body = call.body
+    node = await _node_of_body(call)
+    await _may(call, "body.keep", node)
     person = await _person(call, body.member)
-    return await _to_body(call, AppointMember(body.member, person, body.chair, body.first_day, body.last_day))
+    command = AppointMember(body.member, person, body.chair, body.first_day, body.last_day)
+    return Intent(BODY, call.path_id("body"), command, node=node)
 
 
 @api.command(
@@ -342,7 +388,8 @@ async def appoint_member(call: Call[MemberRequest]) -> AnyIntent:
 )
 async def release_member(call: Call[ReleaseRequest]) -> AnyIntent:
     """Take a member's seats back, at once."""
-    return await _to_body(call, ReleaseMember(call.body.member, call.body.reason))
+    command = ReleaseMember(call.body.member, call.body.reason)
+    return Intent(BODY, call.path_id("body"), command, node=await _node_of_body(call))
 
 
 @api.query("/bodies/{body}", operation="getBody", response=BodyView)
@@ -356,16 +403,17 @@ async def get_body(ask: Ask, body: UUID) -> BodyView:
     return await _body_view(ask, BodyId(body), loaded.state)
 
 
-@api.query("/bodies", operation="listBodies", response=list[BodyView], found=False)
-async def list_bodies(ask: Ask, portfolio: UUID) -> list[BodyView]:
-    """List a portfolio's bodies."""
+@api.query("/bodies", operation="listBodies", response=Page[BodyView], paged=True, found=False)
+async def list_bodies(ask: Ask, portfolio: UUID) -> Page[BodyView]:
+    """List a portfolio's bodies, in the order in which they were formed."""
     await ask.require(READ, NodeId(portfolio))
-    views = []
-    for stream in await ask.runtime.ledger.find(BODY_OF, portfolio):
-        state = (await ask.runtime.ledger.load(BODY, stream)).state
+    rows = await _linked(ask, BODY_OF, portfolio)
+    views = {}
+    for row in rows[: ask.window.limit]:
+        state = (await ask.runtime.ledger.load(BODY, row.stream)).state
         assert isinstance(state, bodies.Formed), "only a body that was formed has this link"
-        views.append(await _body_view(ask, BodyId(stream), state))
-    return sorted(views, key=lambda view: view.name)
+        views[row.stream] = await _body_view(ask, BodyId(row.stream), state)
+    return ask.page(rows, lambda row: views[row.stream], lambda row: (row.seq,))
 
 
 class RoleRequest(Body):
@@ -403,17 +451,22 @@ class RoleView(BaseModel):
     operation="assignRole",
     action="role.keep",
     body=RoleRequest,
-    refusals=(PersonNotKnown, TermEndsBeforeItBegins, AccountOfAnotherPerson),
+    refusals=(NodeNotKnown, PersonNotKnown, TermEndsBeforeItBegins, AccountOfAnotherPerson),
 )
 async def assign_role(call: Call[RoleRequest]) -> AnyIntent:
-    """Give an account a role at a node."""
+    """Give an account a role at a node; only administrators make administrators."""
     body = call.body
+    action = _keeping(body.role)
+    await _may(call, action, body.node)
+    if not await queries.is_node(call.runtime.engine, body.node):
+        raise NodeNotKnown(node=str(body.node))
     person = await _person(call, body.holder)
     return Intent(
         ROLE_ASSIGNMENT,
         role_assignment.stream_of(body.node, body.role, body.holder),
         AssignRole(body.holder, person, body.role, body.node, body.first_day, body.last_day),
         node=body.node,
+        action=action,
     )
 
 
@@ -432,6 +485,7 @@ async def revoke_role(call: Call[RevocationRequest]) -> AnyIntent:
         role_assignment.stream_of(body.node, body.role, body.holder),
         RevokeRole(body.reason),
         node=body.node,
+        action=_keeping(body.role),
     )
 
 
@@ -485,17 +539,13 @@ class DecidingBodyView(BaseModel):
     operation="publishBands",
     action="policy.publish",
     body=BandsRequest,
-    refusals=(NoBands, BandsNotRising, BandsOfSeveralCurrencies, BodyNotKnown),
+    refusals=(PortfolioNotKnown, NoBands, BandsNotRising, BandsOfSeveralCurrencies, BodyNotKnown),
 )
 async def publish_bands(call: Call[BandsRequest]) -> AnyIntent:
     """Publish the table of value bands of a portfolio."""
     body = call.body
-    relied_on = []
-    for band in body.bands:
-        loaded = await call.ledger.load(BODY, band.body)
-        if not isinstance(loaded.state, bodies.Formed) or loaded.state.formed.portfolio != body.portfolio:
-            raise BodyNotKnown("A band names a body that this portfolio doesn't have.", body=str(band.body))
-        relied_on.append(loaded.head)
+    await _check_portfolio(call, "policy.publish", body.portfolio)
+    relied_on = [await _head_of_body(call, body.portfolio, band.body) for band in body.bands]
     return Intent(
         VALUE_BANDS,
         value_bands.stream_of(body.portfolio),
@@ -524,15 +574,18 @@ async def who_decides(ask: Ask, portfolio: UUID, amount: str, currency: str) -> 
     await ask.require(READ, NodeId(portfolio))
     try:
         value = Money(Decimal(amount), currency)
-    except (ValueError, ArithmeticError):
-        raise _parameter_fault("amount", amount, 'give a decimal such as 12.50, and a currency such as "AUD"') from None
+    except ArithmeticError:
+        raise _parameter_fault("amount", amount, "give a decimal such as 12.50") from None
+    except ValueRefused as refused:
+        raise _parameter_fault(refused.field, str(refused.value), refused.remedy) from None
     bands = (await ask.runtime.ledger.load(VALUE_BANDS, value_bands.stream_of(PortfolioId(portfolio)))).state
     try:
         deciding = body_for(bands, value)
     except BandsNotPublished:
         raise ask.missing("value bands", portfolio) from None
     except (CurrencyMismatch, NoBandForValue) as refusal:
-        raise _parameter_fault("amount", f"{amount} {currency}", refusal.detail) from None
+        facts = ", ".join(f"{name} {fact}" for name, fact in refusal.facts.items())
+        raise _parameter_fault("amount", f"{amount} {currency}", f"{refusal.detail} ({facts})") from None
     state = (await ask.runtime.ledger.load(BODY, deciding)).state
     assert isinstance(state, bodies.Formed), "a table is published with bodies that were formed"
     return DecidingBodyView(body=deciding, name=state.formed.name)
@@ -577,6 +630,9 @@ class PolicyView(BaseModel):
     action="policy.publish",
     body=PolicyRequest,
     refusals=(
+        PortfolioNotKnown,
+        BodyNotKnown,
+        PersonNotKnown,
         GateDoesNotFitKind,
         ElectorateEmpty,
         ElectorateNamesTwoBodies,
@@ -590,6 +646,11 @@ class PolicyView(BaseModel):
 async def publish_policy(call: Call[PolicyRequest]) -> AnyIntent:
     """Publish the next edition of a policy; reviews that are open keep theirs."""
     body = call.body
+    await _check_portfolio(call, "policy.publish", body.portfolio)
+    await _check_accounts(call, (*body.electorate.people, *body.veto))
+    relied_on = []
+    if body.electorate.body is not None:
+        relied_on.append(await _head_of_body(call, body.portfolio, body.electorate.body))
     return Intent(
         GATE_POLICY,
         policies.stream_of(body.portfolio, body.kind, body.gate),
@@ -606,6 +667,7 @@ async def publish_policy(call: Call[PolicyRequest]) -> AnyIntent:
             time_limit=body.time_limit,
             failed_outcome=body.failed_outcome,
         ),
+        relies_on=_once(relied_on),
         node=NodeId(body.portfolio),
     )
 
@@ -664,7 +726,7 @@ class ClosureRequest(Body):
 
 
 class ElectorView(BaseModel):
-    """Someone who may vote, by what authority, and what they have said so far."""
+    """Someone who may vote, by what authority, what they have said so far, and what lay before them."""
 
     subject: SubjectId
     name: str | None
@@ -672,10 +734,20 @@ class ElectorView(BaseModel):
     veto: bool
     choice: Choice | None
     reason: str | None
+    conditions: tuple[Condition, ...]
+    seen: tuple[Seen, ...]
+
+
+class ExclusionView(BaseModel):
+    """Someone who may not vote, and what they are to the project that keeps them from it."""
+
+    person: PersonId
+    name: str | None
+    duty: Duty
 
 
 class ConditionView(BaseModel):
-    """A condition of a Conditional Go; `closed` says that it is met."""
+    """A condition of a Conditional Go; `closed` says that it is met, as the evidence shows."""
 
     number: int
     text: str
@@ -683,6 +755,8 @@ class ConditionView(BaseModel):
     owner_name: str | None
     due: date
     closed: bool
+    evidence: tuple[Evidence, ...]
+    remark: str | None
 
 
 class ReviewView(BaseModel):
@@ -692,21 +766,32 @@ class ReviewView(BaseModel):
     project: ProjectId
     portfolio: PortfolioId
     kind: ReviewKind
+    project_name: str | None
+    project_reference: str | None
     gate: Code | None
     question: str
     state: str = Field(description="draft, open, concluded, escalated or withdrawn")
     evidence: tuple[Evidence, ...]
     submitter: SubjectId | None = None
+    submitter_name: str | None = None
+    submitted_at: datetime | None = None
     proposed: Outcome | None = None
+    failed_outcome: Outcome | None = None
+    policy: Seen | None = None
     policy_number: int | None = None
+    body: BodyId | None = None
     votes_needed: int | None = None
     rule: Rule | None = None
+    threshold: Decimal | None = None
     closes_at: datetime | None = None
+    at_time_limit: AtTimeLimit | None = None
     electorate: list[ElectorView] = []
+    excluded: list[ExclusionView] = []
+    tally: Tally | None = None
     outcome: Outcome | None = None
     ending: Ending | None = None
-    tally: Tally | None = None
     conditions: list[ConditionView] = []
+    withdrawn_because: str | None = None
 
 
 @api.command(
@@ -719,6 +804,7 @@ class ReviewView(BaseModel):
 async def draft_review(call: Call[DraftRequest]) -> AnyIntent:
     """Prepare a review of a project."""
     body = call.body
+    await _may(call, "review.draft", NodeId(body.project))
     facts = await _facts(call, body.project)
     ended = await call.ledger.load(PROJECT_REVIEWS, project_reviews.stream_of(body.project))
     project_reviews.check_admitted(ended.state)
@@ -739,6 +825,7 @@ async def draft_review(call: Call[DraftRequest]) -> AnyIntent:
     if_match=True,
     refusals=(
         ReviewNotKnown,
+        NotImportable,
         ReviewAlreadySubmitted,
         ReviewAlreadyConcluded,
         OutcomeNotProposable,
@@ -761,7 +848,8 @@ async def submit_review(call: Call[SubmissionRequest]) -> AnyIntent:
     loaded = await call.load(REVIEW, call.path_id("review"))
     assert not isinstance(loaded.state, NotDrafted), "a stream that exists was drafted"
     drafted = loaded.state.drafted
-    await call.runtime.require(call.caller, "review.submit", NodeId(drafted.project), call.context.now)
+    await _may(call, "review.submit", NodeId(drafted.project))
+    _check_happens_now(call)
     facts = await _facts(call, drafted.project)
     policy_stream = policies.stream_of(drafted.portfolio, drafted.kind, drafted.gate)
     policy = await call.ledger.load(GATE_POLICY, policy_stream)
@@ -821,6 +909,7 @@ async def submit_review(call: Call[SubmissionRequest]) -> AnyIntent:
     if_match=True,
     refusals=(
         ReviewNotKnown,
+        NotImportable,
         ReviewNotOpen,
         PersonNotKnown,
         SubmitterMayNotVote,
@@ -838,16 +927,17 @@ async def cast_vote(call: Call[VoteRequest]) -> AnyIntent:
     """Vote in an open review, or replace one's vote."""
     review = call.path_id("review")
     project = await _project_of(call, review)
-    await call.runtime.require(call.caller, "review.vote", NodeId(project), call.context.now)
-    person = await _person(call, call.subject)
-    submission = await _submission(call, review)
+    await _may(call, "review.vote", NodeId(project))
+    _check_happens_now(call)
     body = call.body
+    persons = await _check_accounts(call, (call.subject, *(condition.owner for condition in body.conditions)))
+    submission = await _submission(call, review)
     return Intent(
         REVIEW,
         review,
         CastVote(
             voter=call.subject,
-            person=person,
+            person=persons[call.subject],
             choice=body.choice,
             conditions=body.conditions,
             submission=submission,
@@ -895,16 +985,17 @@ async def get_review(ask: Ask, review: UUID) -> ReviewView:
     return await _review_view(ask, ReviewId(review), loaded.state)
 
 
-@api.query("/reviews", operation="listReviews", response=list[ReviewView], found=False)
-async def list_reviews(ask: Ask, project: UUID) -> list[ReviewView]:
-    """List all reviews of a project."""
+@api.query("/reviews", operation="listReviews", response=Page[ReviewView], paged=True, found=False)
+async def list_reviews(ask: Ask, project: UUID) -> Page[ReviewView]:
+    """List all reviews of a project, in the order in which they were drafted."""
     await ask.require(READ, NodeId(project))
-    views = []
-    for stream in await ask.runtime.ledger.find(REVIEW_OF, project):
-        state = (await ask.runtime.ledger.load(REVIEW, stream)).state
+    rows = await _linked(ask, REVIEW_OF, project)
+    views = {}
+    for row in rows[: ask.window.limit]:
+        state = (await ask.runtime.ledger.load(REVIEW, row.stream)).state
         assert not isinstance(state, NotDrafted), "only a review that was drafted has this link"
-        views.append(await _review_view(ask, ReviewId(stream), state))
-    return views
+        views[row.stream] = await _review_view(ask, ReviewId(row.stream), state)
+    return ask.page(rows, lambda row: views[row.stream], lambda row: (row.seq,))
 
 
 class DecisionRequest(Body):
@@ -919,6 +1010,20 @@ class DecisionRequest(Body):
     source: Source
 
 
+class DecisionView(BaseModel):
+    """A decision that was made elsewhere, as its source says; what that doesn't say is null."""
+
+    decision: UUID
+    project: ProjectId
+    portfolio: PortfolioId
+    kind: ReviewKind
+    gate: Code | None
+    decided_on: date
+    body_name: Name | None
+    outcome: Outcome | None
+    source: Source
+
+
 @api.command(
     "/decisions",
     operation="recordDecision",
@@ -929,6 +1034,7 @@ class DecisionRequest(Body):
 async def record_decision(call: Call[DecisionRequest]) -> AnyIntent:
     """Record a decision that was made elsewhere; it never counts as voted here."""
     body = call.body
+    await _may(call, "decision.record", NodeId(body.project))
     facts = await _facts(call, body.project)
     return Intent(
         DECISION,
@@ -942,10 +1048,50 @@ async def record_decision(call: Call[DecisionRequest]) -> AnyIntent:
             body_name=body.body_name,
             outcome=body.outcome,
             source=body.source,
-            today=day_in(facts.time_zone, call.context.now),
+            today=day_in(facts.time_zone, call.now),
         ),
         node=NodeId(body.project),
     )
+
+
+@api.query("/decisions/{decision}", operation="getDecision", response=DecisionView)
+async def get_decision(ask: Ask, decision: UUID) -> DecisionView:
+    """Read a decision that was made elsewhere."""
+    loaded = await ask.runtime.ledger.load(DECISION, decision)
+    if not isinstance(loaded.state, decisions.Recorded):
+        raise ask.missing("decision", decision)
+    recorded = loaded.state.decision
+    await ask.require(READ, NodeId(recorded.project))
+    ask.tag(decision, loaded.head.version)
+    known = {field: getattr(recorded, field) for field in DecisionView.model_fields if field != "decision"}
+    return DecisionView(decision=decision, **known)
+
+
+async def _may(call: Call[Any], action: str, node: NodeId) -> None:
+    """Ask for the right before anything is said that only those who have it may know."""
+    await call.runtime.require(call.caller, action, node, call.context.now)
+
+
+def _keeping(role: Role) -> str:
+    return KEEP_ADMINISTRATORS if role is Role.ADMINISTRATOR else "role.keep"
+
+
+def _check_happens_now(call: Call[Any]) -> None:
+    if call.origin is Origin.IMPORTED:
+        raise NotImportable
+
+
+async def _check_portfolio(call: Call[Any], action: str, portfolio: PortfolioId) -> None:
+    await _may(call, action, NodeId(portfolio))
+    if not await queries.is_portfolio(call.runtime.engine, portfolio):
+        raise PortfolioNotKnown(portfolio=str(portfolio))
+
+
+async def _head_of_body(call: Call[Any], portfolio: PortfolioId, body: BodyId) -> Head:
+    loaded = await call.ledger.load(BODY, body)
+    if not isinstance(loaded.state, bodies.Formed) or loaded.state.formed.portfolio != portfolio:
+        raise BodyNotKnown("The portfolio has no such body; form it with POST /bodies.", body=str(body))
+    return loaded.head
 
 
 async def _facts(call: Call[Any], project: ProjectId) -> ProjectFacts:
@@ -956,13 +1102,17 @@ async def _facts(call: Call[Any], project: ProjectId) -> ProjectFacts:
 
 
 async def _person(call: Call[Any], subject: SubjectId) -> PersonId:
-    entry = (await queries.entries(call.runtime.engine, [subject])).get(subject)
-    if entry is None:
-        raise PersonNotKnown(
-            "The account is not in the directory; an administrator puts it there with POST /directory.",
-            account=str(subject),
-        )
-    return entry.person
+    return (await _check_accounts(call, [subject]))[subject]
+
+
+async def _check_accounts(call: Call[Any], subjects: Iterable[SubjectId]) -> dict[SubjectId, PersonId]:
+    """Whose accounts these are. Raises PersonNotKnown for the first that is not in the directory."""
+    wanted = tuple(subjects)
+    persons = await _persons(call, wanted)
+    for subject in wanted:
+        if subject not in persons:
+            raise PersonNotKnown(subject)
+    return persons
 
 
 async def _persons(call: Call[Any], subjects: Iterable[SubjectId | None]) -> dict[SubjectId, PersonId]:
@@ -997,11 +1147,17 @@ async def _to_review(call: Call[Any], command: WithdrawReview | CloseCondition) 
     return Intent(REVIEW, review, command, node=NodeId(await _project_of(call, review)))
 
 
-async def _to_body(call: Call[Any], command: AppointMember | ReleaseMember) -> AnyIntent:
-    stream = call.path_id("body")
-    state = (await call.load(BODY, stream)).state
+async def _node_of_body(call: Call[Any]) -> NodeId:
+    state = (await call.load(BODY, call.path_id("body"))).state
     assert isinstance(state, bodies.Formed), "a stream that exists was formed"
-    return Intent(BODY, stream, command, node=NodeId(state.formed.portfolio))
+    return NodeId(state.formed.portfolio)
+
+
+async def _linked(ask: Ask, kind: str, target: UUID) -> Sequence[Any]:
+    query = ask.keyset(queries.linked(kind, target), events.c.seq)
+    async with ask.connection() as connection:
+        rows: Sequence[Any] = (await connection.execute(query)).all()
+    return rows
 
 
 async def _body_view(ask: Ask, body: BodyId, state: bodies.Formed) -> BodyView:
@@ -1027,19 +1183,24 @@ async def _review_view(
     ask: Ask, review: ReviewId, state: Draft | Open | Concluded | Escalated | Withdrawn
 ) -> ReviewView:
     drafted = state.drafted
+    facts = await queries.project_facts(ask.runtime.engine, NodeId(drafted.project))
     view = ReviewView(
         review=review,
         project=drafted.project,
         portfolio=drafted.portfolio,
         kind=drafted.kind,
+        project_name=facts.name if facts else None,
+        project_reference=facts.reference if facts else None,
         gate=drafted.gate,
         question=drafted.question,
         state=STATES[type(state)],
         evidence=drafted.evidence,
     )
     match state:
-        case Draft() | Withdrawn():
+        case Draft():
             return view
+        case Withdrawn(withdrawn=withdrawn):
+            return view.model_copy(update={"withdrawn_because": withdrawn.reason})
         case Open(submitted=submitted, votes=votes) | Escalated(submitted=submitted, votes=votes):
             return await _submitted_view(ask, view, submitted, votes)
         case Concluded(submitted=submitted, votes=votes, concluded=concluded, closed=closed):
@@ -1049,7 +1210,6 @@ async def _review_view(
                 update={
                     "outcome": concluded.outcome,
                     "ending": concluded.ending,
-                    "tally": concluded.tally,
                     "conditions": [
                         ConditionView(
                             number=number,
@@ -1058,6 +1218,8 @@ async def _review_view(
                             owner_name=_name(owners, condition.owner),
                             due=condition.due,
                             closed=number in closed,
+                            evidence=closed[number].evidence if number in closed else (),
+                            remark=closed[number].remark if number in closed else None,
                         )
                         for number, condition in enumerate(concluded.conditions, start=1)
                     ],
@@ -1070,7 +1232,9 @@ async def _review_view(
 async def _submitted_view(
     ask: Ask, view: ReviewView, submitted: ReviewSubmitted, votes: Mapping[PersonId, VoteCast]
 ) -> ReviewView:
-    known = await queries.entries(ask.runtime.engine, [elector.subject for elector in submitted.electorate])
+    subjects = [submitted.submitter, *(elector.subject for elector in submitted.electorate)]
+    known = await queries.entries(ask.runtime.engine, subjects)
+    names = await queries.names_of(ask.runtime.engine, [exclusion.person for exclusion in submitted.excluded])
     electorate = []
     for elector in submitted.electorate:
         cast = votes.get(elector.person)
@@ -1082,18 +1246,32 @@ async def _submitted_view(
                 veto=elector.veto,
                 choice=cast.choice if cast else None,
                 reason=cast.reason if cast else None,
+                conditions=cast.conditions if cast else (),
+                seen=cast.seen if cast else (),
             )
         )
     return view.model_copy(
         update={
             "evidence": submitted.evidence,
             "submitter": submitted.submitter,
+            "submitter_name": _name(known, submitted.submitter),
+            "submitted_at": submitted.submitted_at,
             "proposed": submitted.proposed,
+            "failed_outcome": submitted.failed_outcome,
+            "policy": submitted.policy,
             "policy_number": submitted.policy_number,
+            "body": submitted.body,
             "votes_needed": submitted.votes_needed,
             "rule": submitted.rule,
+            "threshold": submitted.threshold,
             "closes_at": submitted.closes_at,
+            "at_time_limit": submitted.at_time_limit,
             "electorate": electorate,
+            "excluded": [
+                ExclusionView(person=each.person, name=names.get(each.person), duty=each.duty)
+                for each in submitted.excluded
+            ],
+            "tally": tally(submitted, votes),
         }
     )
 
