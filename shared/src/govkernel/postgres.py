@@ -49,7 +49,11 @@ def create_engine(url: str, *, largest: int = 5) -> AsyncEngine:
         pool_size=largest,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"server_settings": {"application_name": "gatehouse-queries", "timezone": "UTC"}},
+        connect_args={
+            "timeout": 5.0,
+            "command_timeout": 30.0,
+            "server_settings": {"application_name": "gatehouse-queries", "timezone": "UTC"},
+        },
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-import asyncpg
 import sqlalchemy.exc
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
@@ -251,7 +250,7 @@ def response_for(error: Exception, correlation: str) -> Response | None:
             if error.connection_invalidated or isinstance(cause, UNAVAILABLE):
                 return problem_response(_away("the database is away", 2), correlation)
             return None
-        case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError() if isinstance(error, UNAVAILABLE):
+        case _ if isinstance(error, UNAVAILABLE):
             return problem_response(_away(f"the database is away: {type(error).__name__}", 2), correlation)
         case _:
             return None

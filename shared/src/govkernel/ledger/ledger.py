@@ -34,6 +34,7 @@ Command = TypeVar("Command")
 Event = TypeVar("Event")
 
 MOST_ATTEMPTS: Final = 50
+LOOKUP_TIMEOUT_S: Final = 5.0
 CREATED: Final = 201
 DONE: Final = 200
 
@@ -208,7 +209,8 @@ class Ledger:
         """The answer that this key got before, or None. Raises KeyReused where it came with another request."""
         try:
             async with self.pool.acquire(timeout=5) as connection:
-                rows = await connection.fetch(ANSWERED, [context.command])
+                # A database that stands still is found out here, where nothing has been sent that might be done later.
+                rows = await connection.fetch(ANSWERED, [context.command], timeout=LOOKUP_TIMEOUT_S)
         except UNAVAILABLE as error:
             raise unavailable(error) from error
         return _answer(answered_before(rows[0], context.digest)) if rows else None
