@@ -8,6 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import ColumnElement, Date, RowMapping, Select, and_, case, func, literal, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from govkernel.access import NODES, NodeKind, NodeRow, Visible
@@ -101,7 +102,7 @@ def latest_reports(scope: Scope) -> Select[Any]:
     newest = (
         select(rows)
         .where(scope.covers(rows.c.project, rows.c.portfolio))
-        .distinct(rows.c.project)
+        .ext(distinct_on(rows.c.project))
         .order_by(rows.c.project, rows.c.period_end.desc(), rows.c.drafted_at.desc(), rows.c.stream)
         .subquery("latest_reports")
     )
