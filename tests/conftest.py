@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,11 @@ def topic(kafka: str) -> Iterator[Callable[..., str]]:
         futures = admin.create_topics([NewTopic(name, partitions, 1, config=settings)], operation_timeout=30)
         futures[name].result(timeout=30)
         made.append(name)
+        deadline = time.monotonic() + 30
+        # The controller has answered; the broker hears of the topic a little later.
+        while len(admin.list_topics(name, timeout=30).topics[name].partitions) < partitions:
+            assert time.monotonic() < deadline, f"{name}: was created, but the broker has not heard of it"
+            time.sleep(0.01)
         return name
 
     yield make

@@ -495,7 +495,7 @@ class TopicAdmin:
     async def create(self, topics: Sequence[NewEventTopic], *, replication: int = 1) -> tuple[str, ...]:
         """Create the topics that are missing, and leave the others as they are; the names of those created.
 
-        Raises KafkaUnavailable.
+        The broker knows all of them when this returns. Raises KafkaUnavailable.
         """
         wanted = [
             NewTopic(
@@ -515,6 +515,8 @@ class TopicAdmin:
             with contextlib.suppress(_TopicExists):
                 await self._answer(name, future)
                 created.append(name)
+        for topic in topics:
+            await self._known(topic.name)
         return tuple(created)
 
     async def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
@@ -526,6 +528,19 @@ class TopicAdmin:
         refused = next((each.error for each in answer.topic_partitions if each.error is not None), None)
         if refused is not None:
             raise KafkaUnavailable(f"{group}: the offsets of {topic} were not taken: {refused.str()}")
+
+    async def _known(self, topic: str) -> None:
+        # The controller answers once a topic is decided upon; brokers hear of it a little later.
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        while True:
+            try:
+                await self.identity(topic)
+            except TopicMissing as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise KafkaUnavailable(f"{topic}: was created, but the broker has not heard of it yet") from error
+                await asyncio.sleep(0.05)
+            else:
+                return
 
     def _admin(self) -> AdminClient:
         if self._client is None:

@@ -16,6 +16,7 @@ from gov.runtime.postgres import PostgresError, PostgresServer
 from gov.runtime.system import ensure_topics
 from gov.runtime.testing import PackagedInfrastructure
 
+PROJECTS = "gov.projects.events.v1"
 ROLES = {
     "owner": "projects_owner",
     "owner_password": 'it\'s \\ a "secret"',
@@ -121,7 +122,7 @@ def test_topics_are_made_once_and_never_by_accident(infrastructure) -> None:
     admin.list_topics("gov.misspelt.events.v1", timeout=10)
     topics = admin.list_topics(timeout=10).topics
     assert {name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")} == {
-        "gov.projects.events.v1": 12,
+        PROJECTS: 12,
         "gov.risks.events.v1": 12,
         "gov.watermarks.v1": 1,
     }
@@ -132,9 +133,7 @@ def test_what_kafka_has_acknowledged_survives_a_kill_on_the_same_address(infrast
     ensure_topics(address, ["projects"])
     acknowledged = []
     producer = Producer({"bootstrap.servers": address, "acks": "all", "log_level": 0})
-    producer.produce(
-        "gov.projects.events.v1", b"kept", partition=0, on_delivery=lambda error, _: acknowledged.append(error)
-    )
+    producer.produce(PROJECTS, b"kept", partition=0, on_delivery=lambda error, _: acknowledged.append(error))
     producer.flush(20)
     assert acknowledged == [None]
     infrastructure.kill_kafka()
@@ -143,7 +142,7 @@ def test_what_kafka_has_acknowledged_survives_a_kill_on_the_same_address(infrast
     assert infrastructure.kafka_bootstrap == address
     consumer = Consumer({"bootstrap.servers": address, "group.id": "unused", "enable.auto.commit": False})
     try:
-        consumer.assign([TopicPartition("gov.projects.events.v1", 0, 0)])
+        consumer.assign([TopicPartition(PROJECTS, 0, 0)])
         deadline = time.monotonic() + 20
         message = None
         while message is None and time.monotonic() < deadline:
@@ -184,16 +183,17 @@ def test_three_brokers_replicate_and_survive_the_loss_of_one() -> None:
     with PackagedInfrastructure(brokers=3) as infrastructure:
         ensure_topics(infrastructure.kafka_bootstrap, ["projects"], replication=3)
         admin = AdminClient({"bootstrap.servers": infrastructure.kafka_bootstrap, "log_level": 0})
-        partition = (
-            admin.list_topics("gov.projects.events.v1", timeout=10).topics["gov.projects.events.v1"].partitions[0]
-        )
+        deadline = time.monotonic() + 20
+        # Each broker hears of a new topic by itself, and this may be one that has not yet.
+        while not (partitions := admin.list_topics(PROJECTS, timeout=10).topics[PROJECTS].partitions):
+            assert time.monotonic() < deadline, "the broker has not heard of the topic"
+            time.sleep(0.05)
+        partition = partitions[0]
         assert len(partition.replicas) == 3
         infrastructure.kill_kafka(partition.leader)
         acknowledged = []
         producer = Producer({"bootstrap.servers": infrastructure.kafka_bootstrap, "acks": "all", "log_level": 0})
-        producer.produce(
-            "gov.projects.events.v1", b"kept", partition=0, on_delivery=lambda error, _: acknowledged.append(error)
-        )
+        producer.produce(PROJECTS, b"kept", partition=0, on_delivery=lambda error, _: acknowledged.append(error))
         producer.flush(30)
         assert acknowledged == [None]
 
