@@ -15,7 +15,8 @@ From = Annotated[str | None, typer.Option("--from", help="Where the measured str
 To = Annotated[str | None, typer.Option("--to", help="Where the measured stretch ends, such as the gate BCA.")]
 By = Annotated[str | None, typer.Option("--by", help="What to group by: an attribute of projects, such as EPT.")]
 
-ABOUT = frozenset({"rows", "formula", "undefined_because"})
+ASKED = ("node", "from_gate", "to_gate", "by", "as_of", "recorded_by")
+"""What a figure was asked for with, as its answer repeats it."""
 
 
 @app.command("list")
@@ -79,16 +80,34 @@ def _ask(output: Output, username: str, path: str, node: str | None, asked: dict
 
     found = wait_for(ask())
     output.document(found)
-    output.table(
-        str(found.get("kpi", "")), ("", ""), ((key, value) for key, value in found.items() if key not in ABOUT)
-    )
-    if found.get("formula"):
-        output.line(f"Formula: {found['formula']}")
-    _rows(output, "Rows", found.get("rows") or ())
+    asked_for = {key: found.get(key) for key in ASKED if found.get(key) is not None}
+    output.line(f"{found['kpi']} (version {found['version']}), in {found['unit']}; data of {found['data_date']}")
+    output.line("; ".join(f"{key.replace('_', ' ')} {value}" for key, value in asked_for.items()))
+    if found.get("provisional"):
+        output.line("Provisional: a service may still send what it recorded by then.", "yellow")
+    output.line(f"Formula: {found['formula']}")
+    total = [{**found["total"], "group": "all"}] if found.get("total") else []
+    if found.get("figures"):
+        _rows(output, "Figures", [*found["figures"], *total])
+        _rows(output, "What they rest on", found.get("rows") or ())
+    else:
+        _rows(output, "Figures", [*(found.get("rows") or ()), *total])
     if found.get("undefined_because"):
         output.line(f"Undefined: {found['undefined_because']}", "yellow")
 
 
+def _cell(value: Any) -> Any:
+    """A value as people read it; one that has parts is written in words and not as JSON."""
+    if isinstance(value, dict) and "amount" in value and "currency" in value:
+        counted = f" ({value['count']})" if "count" in value else ""
+        return f"{value['amount']} {value['currency']}{counted}"
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_cell(each)}" for key, each in value.items() if each is not None)
+    if isinstance(value, list):
+        return ", ".join(str(_cell(each)) for each in value)
+    return value
+
+
 def _rows(output: Output, title: str, rows: Any) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    output.table(title, columns, ([row.get(column) for column in columns] for row in rows))
+    output.table(title, columns, ([_cell(row.get(column)) for column in columns] for row in rows))
