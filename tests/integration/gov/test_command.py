@@ -28,7 +28,8 @@ registered: { column: Raised, formats: ["%d/%m/%Y"] }
 milestones: { Built: { column: Built, formats: ["%d/%m/%Y"] } }
 """
 
-pytestmark = pytest.mark.timeout(240)
+# One worker runs them all: each worker would start a system of its own.
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("command")]
 
 
 @pytest.fixture(scope="module")
