@@ -8,11 +8,9 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from govevents.approvals import Outcome
-from govkernel.domain import BodyId, Code, Currency, Name, PortfolioId, ProjectId
-from projections.application.conditions import Condition
-from projections.application.decision_register import Decision
-from projections.application.project_overview import ProjectOverview
-from projections.application.reviews import Review, ReviewState
+from govevents.projects import Attribute
+from govkernel.domain import BodyId, Code, Currency, Money, Name, PortfolioId, ProjectId
+from projections.application.reviews import ReviewState
 from projections.domain.kpis import (
     BUDGET_FORECAST,
     CONDITIONS_OPEN,
@@ -45,8 +43,67 @@ LETTING_THROUGH: Final = frozenset({Outcome.GO, Outcome.CONDITIONAL_GO, None})
 
 
 @dataclass(frozen=True, slots=True)
+class GateDecision:
+    """The part of a decision that figures rest on; one voted here has its moment, one brought in its date."""
+
+    project: ProjectId
+    portfolio: PortfolioId
+    gate: Code | None
+    outcome: Outcome | None
+    decided_at: datetime | None
+    decided_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewTimes:
+    """The part of a review that figures rest on."""
+
+    project: ProjectId
+    portfolio: PortfolioId
+    state: ReviewState
+    body: BodyId | None
+    submitted_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionDates:
+    """The part of a condition that figures rest on."""
+
+    project: ProjectId
+    portfolio: PortfolioId
+    number: int
+    due: date
+    set_at: datetime
+    closed_at: datetime | None
+
+    def fact(self, zones: Zones) -> ConditionFact:
+        """The condition in local days."""
+        return condition_fact(self.set_at, self.due, self.closed_at, zones.get(self.portfolio, UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectState:
+    """The part of a project that figures rest on."""
+
+    project: ProjectId
+    portfolio: PortfolioId
+    reference: Code
+    phase: Name | None
+    budget_forecast: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectAttributes:
+    """The part of a project by which it is grouped."""
+
+    project: ProjectId
+    attributes: tuple[Attribute, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Found(Generic[Row]):
-    """A row as it was found: its place in its read model, and for each field the event that last set it."""
+    """A row as it was found, or a part of it: its place in its read model, and for each field what last set it."""
 
     row: Row
     stream: UUID
@@ -113,12 +170,12 @@ class GateAges:
 class Attributes:
     """The groups that projects belong to, by an attribute of theirs; without one asked for there is one group."""
 
-    def __init__(self, overviews: Iterable[Found[ProjectOverview]], by: Code | None) -> None:
+    def __init__(self, projects: Iterable[Found[ProjectAttributes]], by: Code | None) -> None:
         self._by = by
         self._groups: dict[ProjectId, tuple[Name, str]] = {}
         if by is None:
             return
-        for found in overviews:
+        for found in projects:
             for attribute in found.row.attributes:
                 if attribute.name == by:
                     self._groups[found.row.project] = attribute.value, found.provenance["attributes"]
@@ -134,24 +191,28 @@ class Attributes:
         return {self._by: found[1]} if found and self._by is not None else {}
 
 
-def decided_day(decision: Decision, zones: Zones) -> date:
-    """The local day of a decision."""
-    if decision.decided_on is not None:
-        return decision.decided_on
-    assert decision.decided_at is not None, "a decision has a date or a moment"
-    return local_day(decision.decided_at, zones.get(decision.portfolio, UTC))
+def decided_day(decided_on: date | None, decided_at: datetime | None, zone: tzinfo) -> date:
+    """The local day of a decision that has a date or a moment."""
+    if decided_on is not None:
+        return decided_on
+    assert decided_at is not None, "a decision has a date or a moment"
+    return local_day(decided_at, zone)
+
+
+def _day_of(decision: GateDecision, zones: Zones) -> date:
+    return decided_day(decision.decided_on, decision.decided_at, zones.get(decision.portfolio, UTC))
 
 
 def gates_passed(
-    decisions: Iterable[Found[Decision]], zones: Zones
-) -> Mapping[ProjectId, Mapping[Code, tuple[date, Found[Decision]]]]:
+    decisions: Iterable[Found[GateDecision]], zones: Zones
+) -> Mapping[ProjectId, Mapping[Code, tuple[date, Found[GateDecision]]]]:
     """For each project the first decision that let it through each gate, with its day."""
-    passed: dict[ProjectId, dict[Code, tuple[date, Found[Decision]]]] = {}
+    passed: dict[ProjectId, dict[Code, tuple[date, Found[GateDecision]]]] = {}
     for found in decisions:
         decision = found.row
         if decision.gate is None or decision.outcome not in LETTING_THROUGH:
             continue
-        day = decided_day(decision, zones)
+        day = _day_of(decision, zones)
         of_project = passed.setdefault(decision.project, {})
         first = of_project.get(decision.gate)
         if first is None or (day, found.since, found.stream) < (first[0], first[1].since, first[1].stream):
@@ -159,10 +220,10 @@ def gates_passed(
     return passed
 
 
-def last_gate(decisions: Iterable[Found[Decision]], zones: Zones) -> tuple[date, Found[Decision]] | None:
+def last_gate(decisions: Iterable[Found[GateDecision]], zones: Zones) -> tuple[date, Found[GateDecision]] | None:
     """The newest decision that let a project through a gate, with its day; the decisions are those of one project."""
     passed = [
-        (decided_day(found.row, zones), found)
+        (_day_of(found.row, zones), found)
         for found in decisions
         if found.row.gate is not None and found.row.outcome in LETTING_THROUGH
     ]
@@ -170,7 +231,7 @@ def last_gate(decisions: Iterable[Found[Decision]], zones: Zones) -> tuple[date,
 
 
 def gate_duration(
-    decisions: Iterable[Found[Decision]], attributes: Attributes, zones: Zones, *, start: Code, end: Code
+    decisions: Iterable[Found[GateDecision]], attributes: Attributes, zones: Zones, *, start: Code, end: Code
 ) -> DurationFigures:
     """The time from one gate to another, of the projects that have been let through either."""
     intervals = []
@@ -197,7 +258,7 @@ def gate_duration(
 
 
 def approval_time(
-    reviews: Iterable[Found[Review]],
+    reviews: Iterable[Found[ReviewTimes]],
     bodies: Mapping[BodyId, Name],
     attributes: Attributes | None,
     zones: Zones,
@@ -225,15 +286,13 @@ def approval_time(
     return DurationFigures(durations_by_group(intervals), durations(None, intervals), tuple(basis))
 
 
-def condition_fact(condition: Condition, zones: Zones) -> ConditionFact:
-    """The condition in local days."""
-    zone = zones.get(condition.portfolio, UTC)
-    closed_on = local_day(condition.closed_at, zone) if condition.closed_at is not None else None
-    return ConditionFact(local_day(condition.set_at, zone), condition.due, closed_on)
+def condition_fact(set_at: datetime, due: date, closed_at: datetime | None, zone: tzinfo) -> ConditionFact:
+    """A condition in local days."""
+    return ConditionFact(local_day(set_at, zone), due, local_day(closed_at, zone) if closed_at is not None else None)
 
 
 def conditions(
-    rows: Iterable[Found[Condition]], attributes: Attributes, zones: Zones, now: datetime
+    rows: Iterable[Found[ConditionDates]], attributes: Attributes, zones: Zones, now: datetime
 ) -> ConditionFigures:
     """The conditions that are open and overdue at a moment, each by the calendar of its own portfolio."""
     counts: dict[Name | None, ConditionCounts] = {}
@@ -242,7 +301,7 @@ def conditions(
         condition = found.row
         group = attributes.group(condition.project)
         on = local_day(now, zones.get(condition.portfolio, UTC))
-        count = count_conditions([condition_fact(condition, zones)], on)
+        count = count_conditions([condition.fact(zones)], on)
         known = counts.get(group, ConditionCounts(0, 0))
         counts[group] = ConditionCounts(known.open + count.open, known.overdue + count.overdue)
         if count.open:
@@ -251,7 +310,7 @@ def conditions(
                     condition.project,
                     group,
                     {
-                        "condition": f"{condition.review}/{condition.number}",
+                        "condition": f"{found.stream}/{condition.number}",
                         "due": condition.due.isoformat(),
                         "state": "overdue" if count.overdue else "open",
                     },
@@ -262,7 +321,7 @@ def conditions(
     return ConditionFigures(tuple(sorted(counts.items(), key=_by_name)), total, tuple(basis))
 
 
-def portfolio(overviews: Iterable[Found[ProjectOverview]], attributes: Attributes | None) -> OverviewFigures:
+def portfolio(overviews: Iterable[Found[ProjectState]], attributes: Attributes | None) -> OverviewFigures:
     """How many projects are known and their forecast cost, by phase or by an attribute where one is given."""
     facts: list[ProjectFact] = []
     groups: dict[Name | None, list[ProjectFact]] = {}
@@ -289,10 +348,10 @@ def portfolio(overviews: Iterable[Found[ProjectOverview]], attributes: Attribute
 
 
 def gate_ages(
-    overviews: Iterable[Found[ProjectOverview]], decisions: Iterable[Found[Decision]], zones: Zones, now: datetime
+    overviews: Iterable[Found[ProjectState]], decisions: Iterable[Found[GateDecision]], zones: Zones, now: datetime
 ) -> GateAges:
     """How long ago each project was last let through a gate, by the calendar of its own portfolio."""
-    by_project: dict[ProjectId, list[Found[Decision]]] = {}
+    by_project: dict[ProjectId, list[Found[GateDecision]]] = {}
     for found in decisions:
         by_project.setdefault(found.row.project, []).append(found)
     ages = []
@@ -316,9 +375,9 @@ def gate_ages(
 class OfProject:
     """What is known of one project when something about it is measured."""
 
-    overview: Found[ProjectOverview]
-    decisions: Sequence[Found[Decision]]
-    conditions: Sequence[Found[Condition]]
+    overview: Found[ProjectState]
+    decisions: Sequence[Found[GateDecision]]
+    conditions: Sequence[Found[ConditionDates]]
     zones: Zones
     currency: Currency
 
@@ -334,7 +393,7 @@ MEASURED_FROM: Final[Mapping[str, str]] = {
 
 def figures_of(known: OfProject, on: date) -> tuple[tuple[Kpi, Code, Figure], ...]:
     """The KPIs of one project on a local day, each with its unit: money is in the portfolio's currency."""
-    counts = count_conditions([condition_fact(found.row, known.zones) for found in known.conditions], on)
+    counts = count_conditions([found.row.fact(known.zones) for found in known.conditions], on)
     last = last_gate(known.decisions, known.zones)
     overview = known.overview.row
     forecast = portfolio_figures([ProjectFact(overview.phase, overview.budget_forecast)])
@@ -350,7 +409,7 @@ def _count(number: int) -> Figure:
     return Defined(Decimal(number))
 
 
-def _decided_by(found: Found[Decision]) -> str:
+def _decided_by(found: Found[GateDecision]) -> str:
     return found.provenance["decided_on" if found.row.decided_on is not None else "decided_at"]
 
 

@@ -40,10 +40,12 @@ from govkernel.http import Ask, Bounds, InputError, Page, ServiceApi, invalid
 from govkernel.http.problems import HEADER_INVALID
 from govkernel.readmodels import ReadModel
 from projections.adapters.queries import (
+    PARTS,
     Reading,
     Scope,
     body_names,
     find,
+    find_parts,
     is_provisional,
     labels,
     latest_reports,
@@ -60,11 +62,16 @@ from projections.application.decision_register import DECISION_REGISTER, Decisio
 from projections.application.figures import (
     Attributes,
     Basis,
+    ConditionDates,
     ConditionFigures,
     DurationFigures,
     Found,
     GateAges,
+    GateDecision,
     OverviewFigures,
+    ProjectAttributes,
+    ProjectState,
+    ReviewTimes,
     Zones,
     approval_time,
     condition_fact,
@@ -179,9 +186,13 @@ class Look:
         """The rows of a model for these projects, as they were known then."""
         return await find(self.connection, model, rows_of_projects(model, self.bounds, set(projects)))
 
-    async def all_of(self, model: ReadModel[Row]) -> list[Found[Row]]:
-        """The rows of a model for everything asked for, as they were known then."""
-        return await find(self.connection, model, rows_of(model, self.scope))
+    async def parts_of_projects(self, part: type[Row], projects: Iterable[UUID]) -> list[Found[Row]]:
+        """A part of the rows for these projects, as they were known then."""
+        return await find_parts(self.connection, part, rows_of_projects(PARTS[part], self.bounds, set(projects)))
+
+    async def parts(self, part: type[Row]) -> list[Found[Row]]:
+        """A part of the rows for everything asked for, as they were known then."""
+        return await find_parts(self.connection, part, rows_of(PARTS[part], self.scope))
 
 
 @asynccontextmanager
@@ -276,8 +287,8 @@ async def list_portfolio_overview(ask: Ask, node: Node = None) -> Answer[Overvie
             look.connection, PROJECT_OVERVIEW, ask.keyset(query, columns["reference"], columns["project"])
         )
         shown = [each.row.project for each in found]
-        decisions = _by_project(await look.of_projects(DECISION_REGISTER, shown))
-        set_conditions = _by_project(await look.of_projects(CONDITIONS, shown))
+        decisions = _by_project(await look.parts_of_projects(GateDecision, shown))
+        set_conditions = _by_project(await look.parts_of_projects(ConditionDates, shown))
         risks = _by_project(await look.of_projects(RISK_REGISTER, shown))
         issues = _by_project(await look.of_projects(ISSUES, shown))
         reports = _by_project(await look.of_projects(LATEST_REPORTS, shown))
@@ -287,7 +298,7 @@ async def list_portfolio_overview(ask: Ask, node: Node = None) -> Answer[Overvie
             passed = last_gate(decisions.get(known.project, ()), look.zones)
             today = local_day(look.now, look.zone_of(known.portfolio))
             counts = count_conditions(
-                [condition_fact(found.row, look.zones) for found in set_conditions.get(known.project, ())], today
+                [condition.row.fact(look.zones) for condition in set_conditions.get(known.project, ())], today
             )
             report = _latest(reports.get(known.project, ()))
             return OverviewView(
@@ -376,7 +387,7 @@ async def list_gate_pipeline(ask: Ask, node: Node = None) -> Answer[PipelineView
         )
         shown = [each.row.project for each in found]
         phases = _by_project(await look.of_projects(GATE_PROGRESS, shown))
-        decisions = _by_project(await look.of_projects(DECISION_REGISTER, shown))
+        decisions = _by_project(await look.parts_of_projects(GateDecision, shown))
         reviews = _by_project(await look.of_projects(REVIEWS, shown))
         names = await body_names(look.connection)
 
@@ -490,7 +501,7 @@ async def list_decisions(
                 gate=decision.gate,
                 made=decision.made,
                 outcome=decision.outcome,
-                decided_on=decided_day(decision, look.zones),
+                decided_on=decided_day(decision.decided_on, decision.decided_at, look.zone_of(decision.portfolio)),
                 decided_at=decision.decided_at,
                 body=decision.body,
                 body_name=names.get(decision.body) if decision.body is not None else decision.body_name,
@@ -563,8 +574,9 @@ async def list_conditions(
 
         def view(each: Found[Condition]) -> ConditionView:
             condition = each.row
-            fact = condition_fact(condition, look.zones)
-            counts = count_conditions([fact], local_day(look.now, look.zone_of(condition.portfolio)))
+            zone = look.zone_of(condition.portfolio)
+            fact = condition_fact(condition.set_at, condition.due, condition.closed_at, zone)
+            counts = count_conditions([fact], local_day(look.now, zone))
             stands = ConditionState.OVERDUE if counts.overdue else ConditionState.OPEN
             return ConditionView(
                 review=condition.review,
@@ -1082,24 +1094,25 @@ def _head(look: Look, question: KpiQuestion) -> dict[str, Any]:
 
 async def _compute(look: Look, question: KpiQuestion) -> Computed:
     family, by = question.family, question.by
+    attributes = Attributes(await look.parts(ProjectAttributes) if by is not None else (), by)
+    apart = attributes if by is not None else None
     if family == kpis.PORTFOLIO:
-        overviews = await look.all_of(PROJECT_OVERVIEW)
-        return _overview_figures(portfolio(overviews, Attributes(overviews, by) if by is not None else None))
+        return _overview_figures(portfolio(await look.parts(ProjectState), apart))
     if family == kpis.GATE_AGE:
-        overviews = await look.all_of(PROJECT_OVERVIEW)
-        ages = gate_ages(overviews, await look.all_of(DECISION_REGISTER), look.zones, look.now)
-        return _gate_ages(ages, {each.row.project: each.row.reference for each in overviews})
-    attributes = Attributes(await look.all_of(PROJECT_OVERVIEW) if by is not None else (), by)
+        projects, decisions = await look.parts(ProjectState), await look.parts(GateDecision)
+        references = {each.row.project: each.row.reference for each in projects}
+        return _gate_ages(gate_ages(projects, decisions, look.zones, look.now), references)
     if family == kpis.CONDITIONS:
-        return _condition_figures(conditions(await look.all_of(CONDITIONS), attributes, look.zones, look.now), by)
+        return _condition_figures(conditions(await look.parts(ConditionDates), attributes, look.zones, look.now), by)
     if family == kpis.APPROVAL_TIME:
         names = await body_names(look.connection)
-        reviews = await look.all_of(REVIEWS)
-        figures = approval_time(reviews, names, attributes if by is not None else None, look.zones)
+        figures = approval_time(await look.parts(ReviewTimes), names, apart, look.zones)
         return _duration_figures(figures, "no review was submitted here by then", grouped=True)
     assert question.start is not None, "asked for without a start, this is refused before"
     assert question.end is not None, "asked for without an end, this is refused before"
-    decisions = await look.all_of(DECISION_REGISTER)
+    query = rows_of(DECISION_REGISTER, look.scope)
+    query = query.where(query.selected_columns["gate"].in_([question.start, question.end]))
+    decisions = await find_parts(look.connection, GateDecision, query)
     figures = gate_duration(decisions, attributes, look.zones, start=question.start, end=question.end)
     nothing = f"no project here was let through {question.start} or {question.end} by then"
     return _duration_figures(figures, nothing, grouped=by is not None)
