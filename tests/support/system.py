@@ -246,6 +246,19 @@ class RunningSystem:
 
         await eventually(f"every event of {service} is on its topic", carried)
 
+    async def wait_read(self, reader: str) -> None:
+        """Wait until every consumer of a service has read all that the ledgers had when this was asked."""
+        for service in self.names:
+            await self.wait_carried(service)
+        log = TopicLog(KafkaAddress(self.address("kafka")))
+        ends = {topic_of(name): sum((await log.extent(topic_of(name))).ends.values()) for name in self.names}
+        query = "SELECT consumer, topic, sum(next_offset) AS read FROM consumer_partitions GROUP BY consumer, topic"
+
+        async def read() -> bool:
+            return all(row["read"] >= ends[row["topic"]] for row in await self.fetch(reader, query))
+
+        await eventually(f"{reader} has read every topic", read, within_s=60)
+
     async def node_status(self, service: str, node: str) -> str | None:
         """A project's status as a service has heard of it, None where it has not heard of it."""
         rows = await self.fetch(service, "SELECT status FROM read.nodes WHERE node = $1", UUID(node))
