@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import pytest
-from tests.integration.projections.telling import BEGINS, Teller, day
 from tests.support.services import Service, done, problem
+from tests.support.telling import BEGINS, Teller, day
 
 from govevents.approvals import Outcome, Role
 from govevents.document import Recorded

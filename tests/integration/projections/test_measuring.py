@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from tests.integration.projections.telling import Teller, day
 from tests.support.services import Service
+from tests.support.telling import Teller, day
 
 from govevents.document import Origin, Recorded, encode
 from govevents.projections import KpiMeasured

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from tests.integration.projections.telling import MAX, Teller, day
+from tests.support.telling import MAX, Teller, day
 
 from govevents.catalogue import topic_of
 from govevents.document import Document
