@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pandas
+import pandas as pd
 import pytest
 from tests.support.system import DATA, MAPPINGS, RunningSystem
 
@@ -60,18 +60,18 @@ def taken(said: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def water() -> pandas.DataFrame:
-    return pandas.read_csv(MELBOURNE, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+def water() -> pd.DataFrame:
+    return pd.read_csv(MELBOURNE, dtype=str, keep_default_na=False, encoding="utf-8-sig")
 
 
 @pytest.fixture(scope="module")
-def city() -> pandas.DataFrame:
-    table = pandas.read_csv(NEW_YORK, dtype=str, keep_default_na=False)
-    table["day"] = pandas.to_datetime(table["Date Reported As Of"], format="%m/%d/%Y %I:%M:%S %p")
+def city() -> pd.DataFrame:
+    table = pd.read_csv(NEW_YORK, dtype=str, keep_default_na=False)
+    table["day"] = pd.to_datetime(table["Date Reported As Of"], format="%m/%d/%Y %I:%M:%S %p")
     return table.sort_values("day", kind="stable")
 
 
-def test_every_row_is_taken(imported: Imported, water: pandas.DataFrame, city: pandas.DataFrame) -> None:
+def test_every_row_is_taken(imported: Imported, water: pd.DataFrame, city: pd.DataFrame) -> None:
     for result, table in zip(imported.results, (water, water, city), strict=True):
         assert result["problems"] == []
         assert result["rows"] == {
@@ -85,14 +85,12 @@ def test_every_row_is_taken(imported: Imported, water: pandas.DataFrame, city: p
     assert imported.results[2]["planned"]["projects"] == city["PID"].nunique()
 
 
-def test_the_time_between_two_gates_by_process(
-    system: RunningSystem, imported: Imported, water: pandas.DataFrame
-) -> None:
+def test_the_time_between_two_gates_by_process(system: RunningSystem, imported: Imported, water: pd.DataFrame) -> None:
     asked = ("--node", WATER, "--from", "PBC", "--to", "BCA", "--by", "EPT", "--json")
     told = taken(system.gov("kpi", "show", "gate_duration", *asked))
-    today = pandas.Timestamp(told["data_date"])
-    first = pandas.to_datetime(water["PBC"].str.split(" ").str[0].replace("", None), format="%d/%m/%Y")
-    last = pandas.to_datetime(water["BCA"].str[:10].replace("", None), format="%Y-%m-%d")
+    today = pd.Timestamp(told["data_date"])
+    first = pd.to_datetime(water["PBC"].str.split(" ").str[0].replace("", None), format="%d/%m/%Y")
+    last = pd.to_datetime(water["BCA"].str[:10].replace("", None), format="%Y-%m-%d")
     # What lies ahead is a plan, and no decision.
     days = (last.where(last <= today) - first.where(first <= today)).dt.days
     found = {row["group"]: row for row in told["rows"] if row["count"]}
@@ -109,7 +107,7 @@ def test_the_time_between_two_gates_by_process(
 
 @pytest.mark.parametrize("day", DAYS)
 def test_the_city_as_it_was_known_on_a_day(
-    system: RunningSystem, imported: Imported, city: pandas.DataFrame, day: str
+    system: RunningSystem, imported: Imported, city: pd.DataFrame, day: str
 ) -> None:
     told = taken(system.gov("kpi", "show", "portfolio", "--node", CITY, "--as-of", day, "--json"))
     known = city[city["day"] <= day]
@@ -123,7 +121,7 @@ def test_the_city_as_it_was_known_on_a_day(
     assert told["total"]["without_forecast"] == known["PID"].nunique() - len(forecasts)
 
 
-def newest(known: pandas.DataFrame, column: str) -> Any:
+def newest(known: pd.DataFrame, column: str) -> Any:
     """What the newest report that was not silent on it said of each project."""
     return known[known[column].str.strip() != ""].groupby("PID").tail(1)[column]
 
@@ -137,7 +135,7 @@ def test_before_the_import_was_recorded_nothing_was_known(system: RunningSystem,
 
 
 def test_the_table_says_whose_decision_each_value_is(
-    system: RunningSystem, imported: Imported, water: pandas.DataFrame
+    system: RunningSystem, imported: Imported, water: pd.DataFrame
 ) -> None:
     path = f"/value-bands/{imported.portfolios[WATER]}/decisions"
     with httpx.Client(
@@ -149,7 +147,7 @@ def test_the_table_says_whose_decision_each_value_is(
 
 
 def test_a_figure_leads_to_the_events_that_it_rests_on(
-    system: RunningSystem, imported: Imported, water: pandas.DataFrame
+    system: RunningSystem, imported: Imported, water: pd.DataFrame
 ) -> None:
     asked = ("--node", WATER, "--from", "PBC", "--to", "BCA", "--by", "EPT", "--json")
     explained = taken(system.gov("kpi", "explain", "gate_duration", *asked))
