@@ -35,7 +35,7 @@ clean-demo: $(STAMP) ## Forget the demo's data
 test: $(STAMP) ## Everything that must hold before a change is merged
 	@$(MAKE) --no-print-directory lint types imports
 	@$(BIN)/python -m govevents check
-	@$(BIN)/pytest -n $(JOBS) --dist loadgroup $(wildcard $(TIERS))
+	@$(BIN)/pytest -n $(JOBS) $(wildcard $(TIERS))
 
 lint: $(STAMP) ## Style and likely mistakes (ruff)
 	@$(BIN)/ruff check --quiet .
@@ -55,7 +55,7 @@ contract: $(STAMP) ## Schemas, golden samples and their compatibility; no infras
 	@$(BIN)/pytest tests/contract
 
 integration: $(STAMP) ## Store, relay, consumers and APIs on a real PostgreSQL and a real Kafka
-	@$(BIN)/pytest -n $(JOBS) --dist loadgroup tests/integration
+	@$(BIN)/pytest -n $(JOBS) tests/integration
 
 e2e: $(STAMP) ## Several services at once
 	@$(BIN)/pytest tests/e2e

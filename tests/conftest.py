@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -15,12 +15,33 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from tests.support import databases
 from tests.support.infrastructure import Infrastructure, InfrastructureUnavailable, SessionInfrastructure
+from xdist.scheduler import LoadScopeScheduling
 
 from govevents.catalogue import topic_of
 
 SESSION = pytest.StashKey[SessionInfrastructure]()
 NOT_TO_BE_HAD = "not to be had on this platform: "
 """How the reason of a skip begins that CI accepts."""
+TOGETHER: Final = (
+    "tests/e2e/test_readme.py",
+    "tests/e2e/",
+    "tests/integration/gov/test_command.py",
+    "tests/integration/runtime/test_infrastructure.py",
+)
+"""How the ids of tests begin that share servers: each worker that ran some of them would start those servers again."""
+
+
+class Together(LoadScopeScheduling):
+    """Gives a worker one test after the other, and those of TOGETHER, which come first, as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((each for each in TOGETHER if nodeid.startswith(each)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    # Marks of xdist's own kind, xdist_group, do nothing under today's pytest, and say nothing of it.
+    return Together(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:

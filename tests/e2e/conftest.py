@@ -11,13 +11,6 @@ GATES = ("G1", "G2", "G3", "G4")
 VOTERS = ("bo", "cy", "dee")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "system" in getattr(item, "fixturenames", ()):
-            # One worker runs them all: each worker would start a system of its own.
-            item.add_marker(pytest.mark.xdist_group("system"))
-
-
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """The system, ready, with nothing in it but what other tests have put there."""

@@ -28,8 +28,7 @@ registered: { column: Raised, formats: ["%d/%m/%Y"] }
 milestones: { Built: { column: Built, formats: ["%d/%m/%Y"] } }
 """
 
-# One worker runs them all: each worker would start a system of its own.
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("command")]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")

@@ -157,6 +157,10 @@ class World:
         )
         await self.pool.execute("UPDATE relay_checkpoint SET started_at = started_at - interval '1 hour'")
 
+    async def let_the_lease_end(self) -> None:
+        """Make it the time at which the leader's lease, however long, is over."""
+        await self.pool.execute("UPDATE relay_checkpoint SET lease_until = clock_timestamp()")
+
     async def checkpoint(self) -> str:
         return str(await self.pool.fetchval("SELECT to_jsonb(relay_checkpoint)::text FROM relay_checkpoint"))
 

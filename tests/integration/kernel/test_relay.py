@@ -153,16 +153,17 @@ async def test_a_replica_that_stops_cleanly_is_followed_at_once(world: World) ->
 
 
 async def test_a_leader_stopped_past_its_lease_only_repeats(world: World) -> None:
-    second = world.relay(lease_s=0.3)
+    second = world.relay()
     stream = uuid4()
     events = chain(stream, 3)
 
     async def stopped(step: Step) -> None:
         if step == "sent":
             await insert(world.pool, *events[1:])
+            await world.let_the_lease_end()
             await until(lambda: leads(second))
 
-    first = world.relay(lease_s=0.3, reached=stopped)
+    first = world.relay(reached=stopped)
     await insert(world.pool, events[0])
     with pytest.raises(LeadershipLost):
         await first.one_pass()
@@ -177,12 +178,12 @@ async def leads(relay: object) -> bool:
 
 
 async def test_a_leader_that_waits_for_kafka_keeps_its_lease(world: World) -> None:
-    second = world.relay(lease_s=0.6)
+    second = world.relay(lease_s=1.5)
 
     class Slow:
         async def send(self, topic: str, batch: object) -> dict[int, int]:
             for _ in range(5):
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(0.5)
                 assert await second.one_pass() is None
             return {0: 0}
 
@@ -190,7 +191,7 @@ async def test_a_leader_that_waits_for_kafka_keeps_its_lease(world: World) -> No
 
         async def abort(self) -> None: ...
 
-    first = world.relay(lease_s=0.6, producer=Slow)
+    first = world.relay(lease_s=1.5, producer=Slow)
     await insert(world.pool, *chain(uuid4(), 1))
     assert await first.one_pass() == 1
 
@@ -203,9 +204,10 @@ async def test_a_crash_between_any_two_steps_only_repeats(world: World, step: St
 
     await insert(world.pool, *chain(uuid4(), 7), *chain(uuid4(), 5))
     with pytest.raises(Crash):
-        await world.relay(lease_s=0.2, chunk_rows=5, reached=crash).one_pass()
+        await world.relay(chunk_rows=5, reached=crash).one_pass()
+    await world.let_the_lease_end()
     await insert(world.pool, *chain(uuid4(), 3))
-    relay = world.relay(lease_s=0.2)
+    relay = world.relay(lease_s=2)
     await until(lambda: leads(relay))
     await world.assert_carried()
 

@@ -26,9 +26,6 @@ ROLES = {
     "reader_password": "reader-secret",
 }
 
-# One worker runs them all: each worker would start servers of its own.
-pytestmark = pytest.mark.xdist_group("servers")
-
 
 @pytest.fixture(scope="module")
 def infrastructure() -> Iterator[PackagedInfrastructure]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import TOGETHER
 from tests.support.infrastructure import (
     KAFKA_VARIABLE,
     POSTGRES_VARIABLE,
@@ -43,6 +44,10 @@ def test_every_worker_gets_what_the_first_one_started(tmp_path: Path, monkeypatc
     first, second = (SessionInfrastructure(tmp_path, os.getpid()) for _ in range(2))
     first.answer({"infrastructure": {"postgres_url": POSTGRES, "kafka_bootstrap": KAFKA, "origin": "packages"}})
     assert second.get() == Infrastructure(POSTGRES, KAFKA, "packages")
+
+
+def test_tests_that_share_servers_are_there_to_be_run_together() -> None:
+    assert [each for each in TOGETHER if not (CHECKOUT / each).exists()] == []
 
 
 def test_every_worker_hears_why_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
