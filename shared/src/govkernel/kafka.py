@@ -487,9 +487,9 @@ class TopicAdmin:
     async def identity(self, topic: str) -> TopicIdentity:
         """The identity of a topic. Raises TopicMissing, KafkaUnavailable."""
         client = self._admin()
-        cluster = await self._answer(topic, client.describe_cluster(request_timeout=self._timeout_s))
+        cluster = await self._answer(client, topic, client.describe_cluster(request_timeout=self._timeout_s))
         described = client.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)
-        description = await self._answer(topic, described[topic])
+        description = await self._answer(client, topic, described[topic])
         return TopicIdentity(cluster.cluster_id, str(description.topic_id))
 
     async def create(self, topics: Sequence[NewEventTopic], *, replication: int = 1) -> tuple[str, ...]:
@@ -511,9 +511,10 @@ class TopicAdmin:
             for topic in topics
         ]
         created = []
-        for name, future in self._admin().create_topics(wanted, operation_timeout=self._timeout_s).items():
+        client = self._admin()
+        for name, future in client.create_topics(wanted, operation_timeout=self._timeout_s).items():
             with contextlib.suppress(_TopicExists):
-                await self._answer(name, future)
+                await self._answer(client, name, future)
                 created.append(name)
         for topic in topics:
             await self._known(topic.name)
@@ -523,8 +524,9 @@ class TopicAdmin:
         """Show tools how far a consumer has come; nobody reads its offsets from there. Raises KafkaUnavailable."""
         partitions = [CommittedPartition(topic, partition, offset) for partition, offset in offsets.items()]
         request = [ConsumerGroupTopicPartitions(group, partitions)]
-        futures = self._admin().alter_consumer_group_offsets(request, request_timeout=self._timeout_s)
-        answer = await self._answer(topic, futures[group])
+        client = self._admin()
+        futures = client.alter_consumer_group_offsets(request, request_timeout=self._timeout_s)
+        answer = await self._answer(client, topic, futures[group])
         refused = next((each.error for each in answer.topic_partitions if each.error is not None), None)
         if refused is not None:
             raise KafkaUnavailable(f"{group}: the offsets of {topic} were not taken: {refused.str()}")
@@ -547,7 +549,7 @@ class TopicAdmin:
             self._client = AdminClient(self._address.for_librdkafka(), logger=log)
         return self._client
 
-    async def _answer(self, topic: str, future: "Future[Any]") -> Any:
+    async def _answer(self, client: AdminClient, topic: str, future: "Future[Any]") -> Any:
         try:
             return await asyncio.to_thread(future.result, self._timeout_s + 1)
         except KafkaException as error:
@@ -556,9 +558,16 @@ class TopicAdmin:
                 raise TopicMissing(f"{topic}: there is no such topic; create it first") from None
             if reason.code() == LibrdkafkaError.TOPIC_ALREADY_EXISTS:
                 raise _TopicExists from None
+            self._give_up(client)
             raise KafkaUnavailable(f"{topic}: Kafka's administration failed: {reason.str()}") from error
         except TimeoutError as error:
+            self._give_up(client)
             raise KafkaUnavailable(f"{topic}: Kafka's administration did not answer") from error
+
+    def _give_up(self, client: AdminClient) -> None:
+        # A client that has lost sight of the controller may never look for it again; a new one finds it at once.
+        if self._client is client:
+            self._client = None
 
 
 class _TopicExists(Exception):
