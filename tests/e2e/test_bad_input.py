@@ -282,20 +282,20 @@ CASES: dict[str, Case] = {
     "a report that ends before it begins": (
         report_that_ends_before_it_begins,
         409,
-        "period-ends-before-it-begins",
+        "period-reversed",
         None,
     ),
     "an unknown KPI": (lambda scene: scene.system.ask("ana", "projections", "/kpis/luck"), 404, "not-found", None),
     "a KPI of an unknown node": (
         lambda scene: scene.system.ask("ana", "projections", "/kpis/portfolio", node=NOWHERE),
         404,
-        "node-not-known",
+        "not-found",
         None,
     ),
     "a past that is no moment": (
         lambda scene: scene.system.ask("ana", "projections", "/decisions", node=scene.project, as_of="then"),
-        422,
-        "invalid-input",
+        400,
+        "malformed-header",
         "as_of",
     ),
 }
