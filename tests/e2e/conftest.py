@@ -55,6 +55,12 @@ class Office:
             self.system.done("max", "approvals", f"/reviews/{review}/submissions", {"proposed": "go"}, If_Match='"1"')
         return review
 
+    def decide(self, review: str) -> None:
+        """Let two of three people approve, which decides."""
+        for version, username in enumerate(VOTERS[:2], start=2):
+            vote = {"choice": "approve", "reason": "The case holds."}
+            self.system.done(username, "approvals", f"/reviews/{review}/votes", vote, If_Match=f'"{version}"')
+
 
 @pytest.fixture(scope="session")
 def office(system: RunningSystem) -> Office:

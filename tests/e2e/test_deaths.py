@@ -48,19 +48,19 @@ async def test_an_import_outlives_the_death_of_a_service_of_kafka_and_of_postgre
     system: RunningSystem, arguments: list[str]
 ) -> None:
     before = await system.event_count("projects")
-    began = system.begin(*arguments)
-    log = system.local.state.logs / "projects.log"
-    for number, victim in enumerate(VICTIMS, start=1):
-        answered = commands_in(log)
+    with system.begin(*arguments) as began:
+        log = system.local.state.logs / "projects.log"
+        for number, victim in enumerate(VICTIMS, start=1):
+            answered = commands_in(log)
 
-        async def took_more(answered: int = answered) -> bool:
-            return commands_in(log) > answered + 80
+            async def took_more(answered: int = answered) -> bool:
+                return commands_in(log) > answered + 80
 
-        await eventually("the import goes on", took_more, within_s=60)
-        assert began.poll() is None, f"the import had ended before death {number}, of {victim}"
-        restarts = system.kill(victim)
-        await system.wait_restarted(victim, restarts)
-    out, err = began.communicate(timeout=150)
+            await eventually("the import goes on", took_more, within_s=60)
+            assert began.poll() is None, f"the import had ended before death {number}, of {victim}"
+            restarts = system.kill(victim)
+            await system.wait_restarted(victim, restarts)
+        out, err = began.communicate(timeout=150)
     assert began.returncode == 0, f"{out[-3000:]} {err}"
     told = json.loads(out)
     assert (told["stopped"], told["problems"]) == (None, [])

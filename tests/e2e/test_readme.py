@@ -25,7 +25,7 @@ START = "make demo"
 STARTED_WITHIN_S = 120
 REFERENCE = story.WAITING[0]
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("readme")]
+pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass
