@@ -297,7 +297,9 @@ async def test_the_watermark_never_overtakes_an_append_however_late_it_commits(w
     async def carry() -> None:
         nonlocal passes
         seen = 0
-        while writing or await relay.one_pass():
+        last = False
+        while not last:
+            last = not writing
             before = (await relay.status()).watermark
             await relay.one_pass()
             sent = [each for batch in world.producers[0].batches for each in batch]
