@@ -227,7 +227,8 @@ def test_the_description_is_the_same_text_each_time_and_holds_the_operators_part
     assert len(operations) == len(set(operations))
 
 
-async def test_a_crashed_task_is_shown_and_started_again() -> None:
+@pytest.mark.parametrize("failure", [RuntimeError("broken"), asyncio.CancelledError()], ids=["error", "cancellation"])
+async def test_a_crashed_task_is_shown_and_started_again(failure: BaseException) -> None:
     tasks = Tasks(Metrics("testing"), shortest_backoff_s=0.01)
     began = 0
 
@@ -235,7 +236,7 @@ async def test_a_crashed_task_is_shown_and_started_again() -> None:
         nonlocal began
         began += 1
         if began < 3:
-            raise RuntimeError("broken")
+            raise failure
         await stop.wait()
 
     tasks.start("fragile", work)

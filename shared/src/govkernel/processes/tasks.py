@@ -63,7 +63,7 @@ class Tasks:
         backoff_s = self._shortest_backoff_s
         while not stop.is_set():
             began = loop.time()
-            error: Exception | None = None
+            error: BaseException | None = None
             try:
                 up = asyncio.create_task(self._mark_up(name, backoff_s))
                 try:
@@ -71,6 +71,11 @@ class Tasks:
                 finally:
                     up.cancel()
             except Exception as raised:
+                error = raised
+            except asyncio.CancelledError as raised:
+                # Drivers let it out when they are cut off: a failure, unless this very task is to end.
+                if _is_to_end():
+                    raise
                 error = raised
             if stop.is_set():
                 if error is not None:
@@ -90,3 +95,8 @@ class Tasks:
         # A task that fails at once is down all the while, not up for a moment between two failures.
         await asyncio.sleep(after_s)
         self._down.pop(name, None)
+
+
+def _is_to_end() -> bool:
+    current = asyncio.current_task()
+    return current is None or current.cancelling() > 0
