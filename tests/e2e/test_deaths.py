@@ -14,7 +14,7 @@ from tests.support.system import (
     missing_from,
 )
 
-PROJECTS = 220
+PROJECTS = 150
 MILESTONES = 3
 NAME = "Portfolio of deaths"
 MAPPING = f"""
@@ -54,7 +54,7 @@ async def test_an_import_outlives_the_death_of_a_service_of_kafka_and_of_postgre
             answered = commands_in(log)
 
             async def took_more(answered: int = answered) -> bool:
-                return commands_in(log) > answered + 80
+                return commands_in(log) > answered + 60
 
             await eventually("the import goes on", took_more, within_s=60)
             assert began.poll() is None, f"the import had ended before death {number}, of {victim}"
