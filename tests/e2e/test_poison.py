@@ -82,7 +82,10 @@ def parked(system: RunningSystem, stream: str | None = None) -> list[dict[str, A
 
 async def followers_of(system: RunningSystem, source: str) -> set[tuple[str, str]]:
     """Every consumer, by its service, that reads the topic of a service."""
-    query = "SELECT DISTINCT consumer FROM consumer_partitions WHERE topic = $1"
+    query = """
+        SELECT DISTINCT consumer FROM consumer_partitions
+        WHERE topic = $1
+          AND consumer NOT IN (SELECT name || '/' || build FROM read_model_builds WHERE state <> 'live')"""
     return {
         (name, row["consumer"]) for name in system.names for row in await system.fetch(name, query, topic_of(source))
     }

@@ -252,7 +252,10 @@ class RunningSystem:
             await self.wait_carried(service)
         log = TopicLog(KafkaAddress(self.address("kafka")))
         ends = {topic_of(name): sum((await log.extent(topic_of(name))).ends.values()) for name in self.names}
-        query = "SELECT consumer, topic, sum(next_offset) AS read FROM consumer_partitions GROUP BY consumer, topic"
+        query = """
+            SELECT consumer, topic, sum(next_offset) AS read FROM consumer_partitions
+            WHERE consumer NOT IN (SELECT name || '/' || build FROM read_model_builds WHERE state <> 'live')
+            GROUP BY consumer, topic"""
 
         async def read() -> bool:
             return all(row["read"] >= ends[row["topic"]] for row in await self.fetch(reader, query))
