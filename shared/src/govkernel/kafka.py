@@ -166,7 +166,8 @@ class EventProducer:
 
     async def _or_begin_anew(self, sending: Coroutine[Any, Any, T]) -> T:
         try:
-            return await asyncio.wait_for(sending, self._delivery_timeout_s)
+            async with asyncio.timeout(self._delivery_timeout_s):
+                return await sending
         except (KafkaError, OSError, TimeoutError) as error:
             await self.abort()
             raise SendFailed(f"Kafka did not acknowledge: {error!r}") from error
@@ -295,7 +296,8 @@ class PartitionReader:
             request_timeout_ms=10_000,
         )
         try:
-            await asyncio.wait_for(consumer.start(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await consumer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await consumer.stop()
             raise KafkaUnavailable(f"{self.topic}: Kafka is away: {error!r}") from error

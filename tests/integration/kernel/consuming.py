@@ -219,7 +219,8 @@ async def world(database: str, kafka: str, topic: Callable[..., str], *, partiti
         await producer.stop()
         for reader in made.opened:
             await reader.close()
-        await asyncio.wait_for(pool.close(), 20)
+        async with asyncio.timeout(20):
+            await pool.close()
 
 
 async def until(condition: Callable[[], Any], *, deadline_s: float = 30) -> None:

@@ -55,7 +55,8 @@ class Site:
             yield read_models
         finally:
             stop.set()
-            await asyncio.wait_for(task, 30)
+            async with asyncio.timeout(30):
+                await task
 
     async def level(self, read_models: ReadModels, name: str = "phases") -> None:
         """Wait until the live build has read everything that is in the topic now."""

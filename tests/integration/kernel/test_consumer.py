@@ -126,7 +126,8 @@ async def test_what_a_replica_applies_after_it_lost_its_lease_has_no_effect(here
             await zombie.one_pass()
 
     sleeping = asyncio.create_task(until_it_wakes())
-    await asyncio.wait_for(held.fetched.wait(), 20)
+    async with asyncio.timeout(20):
+        await held.fetched.wait()
     await execute(here.url, "UPDATE consumer_partitions SET lease_until = now() - interval '1 second'")
     heir = here.consumer(here.handler(), lease_s=60)
     await here.read_to_the_end(heir)
@@ -223,7 +224,8 @@ async def test_an_offset_that_is_gone_stops_the_consumer_and_is_never_reset(here
     await execute(here.url, "UPDATE consumer_partitions SET next_offset = 1000")
     stopped = here.consumer(here.handler())
     with pytest.raises(OffsetGone, match="no offset 1000"):
-        await asyncio.wait_for(stopped.run(asyncio.Event()), 30)
+        async with asyncio.timeout(30):
+            await stopped.run(asyncio.Event())
     status = stopped.status()
     assert not status.ready
     assert status.alarm is not None and "no offset 1000" in status.alarm
@@ -246,11 +248,13 @@ async def test_a_topic_made_anew_or_with_other_partitions_fails_loudly(here: Wor
 
     stopped = here.consumer(here.handler(), topics=Anew())
     with pytest.raises(TopicMadeAnew, match="topic another"):
-        await asyncio.wait_for(stopped.run(asyncio.Event()), 30)
+        async with asyncio.timeout(30):
+            await stopped.run(asyncio.Event())
     assert not stopped.status().ready
     await execute(here.url, "DELETE FROM consumer_partitions WHERE partition = 2")
     with pytest.raises(TopicMadeAnew, match="has 3 partitions, but effects has read 2"):
-        await asyncio.wait_for(here.consumer(here.handler()).run(asyncio.Event()), 30)
+        async with asyncio.timeout(30):
+            await here.consumer(here.handler()).run(asyncio.Event())
 
 
 async def test_an_event_newer_than_the_reader_is_left_to_a_newer_replica(here: World) -> None:

@@ -186,7 +186,8 @@ async def test_a_whole_service_starts_before_its_tables_answers_operates_and_dra
         assert 'gov_consumer_lag_records{consumer="nodes/1"}' in shown
 
         running.send_signal(signal.SIGTERM)
-        _, said = await asyncio.wait_for(running.communicate(), 15)
+        async with asyncio.timeout(15):
+            _, said = await running.communicate()
         assert running.returncode == 0, said.decode()
         lines = [json.loads(line) for line in said.decode().splitlines()]
         assert lines[-1]["event"] == "stopped"
@@ -212,7 +213,8 @@ async def count_on(kafka: str, topic: str) -> int:
 async def test_a_service_without_settings_says_which_and_ends() -> None:
     bare = {name: "" for name in os.environ if name.startswith("GOV_")}
     async with process("-m", "tests.integration.kernel.jar_service", "all", **bare) as running:
-        _, said = await asyncio.wait_for(running.communicate(), 30)
+        async with asyncio.timeout(30):
+            _, said = await running.communicate()
     assert running.returncode == 2
     assert "GOV_DATABASE_URL" in said.decode()
     assert "GOV_OIDC_ISSUER" in said.decode()

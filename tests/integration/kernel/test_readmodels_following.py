@@ -202,7 +202,8 @@ async def test_an_answer_is_provisional_until_everything_before_the_watermark_is
             await until(moved_on)
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        async with asyncio.timeout(20):
+            await task
 
 
 async def test_a_watermark_that_is_none_is_passed_over_and_none_goes_back(site: Site, marks: Marks) -> None:
@@ -222,4 +223,5 @@ async def test_a_watermark_that_is_none_is_passed_over_and_none_goes_back(site: 
             await until(settled)
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        async with asyncio.timeout(20):
+            await task

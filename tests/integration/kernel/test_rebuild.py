@@ -357,7 +357,8 @@ async def test_a_rebuild_that_is_broken_off_leaves_the_live_build_as_it_was(site
     before = await read_models.digests("phases")
     stuck = Stuck()
     rebuild = asyncio.create_task(site.read_models(log=stuck).rebuild("phases"))
-    await asyncio.wait_for(stuck.reached.wait(), 20)
+    async with asyncio.timeout(20):
+        await stuck.reached.wait()
     with pytest.raises(RebuildRunning, match="being rebuilt already"):
         await read_models.rebuild("phases")
     rebuild.cancel()

@@ -134,8 +134,10 @@ async def test_a_rebuild_of_every_read_model_gives_the_same_digests(
         assert (await read_models.digests("conditions")).build == back.number
     finally:
         stop.set()
-        await asyncio.wait_for(following, 30)
+        async with asyncio.timeout(30):
+            await following
         await producer.stop()
         for reader in readers:
             await reader.close()
-        await asyncio.wait_for(pool.close(), 20)
+        async with asyncio.timeout(20):
+            await pool.close()

@@ -31,6 +31,7 @@ KERNEL = [
     "settings",
     "logging",
     "metrics",
+    "pause",
     "tables",
     "domain",
 ]
@@ -158,6 +159,7 @@ STYLE_ERRORS = {
     "E501": f"X = '{'x' * 120}'\n",
     "PGH003": "X: int = 'x'  # type: ignore\n",
     "RUF006": "import asyncio\n\n\nasync def f() -> None:\n    asyncio.create_task(asyncio.sleep(1))\n",
+    "TID251": "import asyncio\n\n\nasync def f() -> None:\n    await asyncio.wait_for(asyncio.sleep(1), 2)\n",
 }
 
 

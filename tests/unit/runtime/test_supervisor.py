@@ -234,6 +234,20 @@ async def test_a_child_that_ignores_the_signal_is_killed_after_the_grace(tmp_pat
     assert "did not stop within 0.3 s and is killed" in output.getvalue()
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_child_that_gets_ready_just_as_all_is_to_stop_is_stopped_too(tmp_path: Path, turns: int) -> None:
+    async def ready() -> bool:
+        supervisor.request_stop()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return True
+
+    supervisor = Supervisor([python("late", FOREVER, tmp_path, ready)], tmp_path / "logs", output=None)
+    async with asyncio.timeout(10):
+        await supervisor.run()
+    assert by_name(supervisor)["late"].state is ChildState.STOPPED
+
+
 async def test_lines_carry_the_childs_name_and_go_to_its_log(tmp_path: Path) -> None:
     output = io.StringIO()
     supervisor = Supervisor(

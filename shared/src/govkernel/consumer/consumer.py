@@ -17,6 +17,7 @@ from govkernel.consumer.inbox import GuardMoved, Inbox
 from govkernel.consumer.leases import Lease, Leases
 from govkernel.consumer.ports import Handler, Reader, TopicMadeAnew, Topics, Unavailable
 from govkernel.kafka import KafkaUnavailable, OffsetGone, TopicMissing
+from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE
 
 TRY_AGAIN: Final = (*UNAVAILABLE, asyncpg.PostgresError, KafkaUnavailable, TopicMissing, Unavailable, GuardMoved)
@@ -141,8 +142,7 @@ class Consumer:
                     self._trouble = f"{type(error).__name__}: {error}"
                     log.warning("%s: tries again in %.2f s: %s", self.handler.name, delay_s, self._trouble)
                     await self._begin_anew(reconnect=isinstance(error, (KafkaUnavailable, TopicMissing)))
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), delay_s)
+                    await pause(stop, delay_s)
                     delay_s = min(10.0, delay_s * 2)
         except (OffsetGone, TopicMadeAnew) as error:
             self._alarm = str(error)

@@ -56,7 +56,8 @@ class Health:
 
     async def _look(self, probe: Probe) -> Finding:
         try:
-            return await asyncio.wait_for(probe.look(), PROBE_TIMEOUT_S)
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                return await probe.look()
         except TimeoutError:
             return Finding(f"no answer within {PROBE_TIMEOUT_S:g} s", {})
         except Exception as error:

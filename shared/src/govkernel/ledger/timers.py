@@ -14,6 +14,7 @@ from govkernel.domain.aggregate import Aggregate
 from govkernel.ledger.append import Conflict
 from govkernel.ledger.errors import LedgerUnavailable
 from govkernel.ledger.ledger import Context, Intent, Ledger
+from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE
 
 POLL_S: Final = 1.0
@@ -78,8 +79,7 @@ class Timers:
         while not stop.is_set():
             with contextlib.suppress(LedgerUnavailable, *UNAVAILABLE):
                 await self.fire_due()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), POLL_S)
+            await pause(stop, POLL_S)
 
 
 class _LostRace(Exception):

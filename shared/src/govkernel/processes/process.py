@@ -38,6 +38,7 @@ from govkernel.kafka import EventProducer, KafkaAddress, KafkaUnavailable, Parti
 from govkernel.ledger import Ledger, Timers
 from govkernel.ledger.restoration import Restoration
 from govkernel.metrics import Metrics
+from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE, create_engine, create_pool, migrate_in_thread
 from govkernel.processes.tasks import Tasks, Work
 from govkernel.reactions import Needs, React, ReactionHandler
@@ -195,8 +196,7 @@ async def _until_answers(pool: "asyncpg.Pool[Any]", query: str, stop: asyncio.Ev
             log.warning("database_away", reason=f"{type(error).__name__}: {error}", tries_again_in_s=wait_s)
         else:
             return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), wait_s)
+        await pause(stop, wait_s)
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
 
@@ -295,7 +295,8 @@ class Process:
             await tasks.stop("relay", timeout_s=DRAIN_RELAY_S)
         await engine.dispose()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(pool.close(), 1)
+            async with asyncio.timeout(1):
+                await pool.close()
         log.info("stopped")
         return 0
 
@@ -463,8 +464,7 @@ class Process:
                 await read_models.ensure()
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
                 log.warning("read_models_not_ensured", reason=f"{type(error).__name__}: {error}")
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), 1.0)
+                await pause(self._stop, 1.0)
             else:
                 return
 
@@ -485,8 +485,7 @@ class Process:
             else:
                 self._seen.trouble = None
             self._seen.asked = True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), WATCH_KAFKA_S)
+            await pause(stop, WATCH_KAFKA_S)
 
     async def _sample(self, relay: Relay, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -506,8 +505,7 @@ class Process:
                 age = (utc_now() - outbox.oldest).total_seconds() if outbox.oldest else 0.0
                 self._metrics.outbox_rows.set(outbox.lag_rows)
                 self._metrics.outbox_age.set(max(0.0, age))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SAMPLE_S)
+            await pause(stop, SAMPLE_S)
 
     def _watch(self, health: Health, tasks: Tasks, parts: Parts) -> None:
         async def database() -> Finding:

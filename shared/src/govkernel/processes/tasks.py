@@ -1,13 +1,13 @@
 """Tasks that outlive their failures: started again with back-off, and shown while they are down."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from govkernel.logging import logger
 from govkernel.metrics import Metrics
+from govkernel.pause import pause
 
 SHORTEST_BACKOFF_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 30.0
@@ -86,8 +86,7 @@ class Tasks:
             self._down[name] = f"{type(error).__name__}: {error}"[:300] if error else "ended without being told to"
             self._metrics.restarts.labels(name).inc()
             log.error("task_failed", task=name, starts_again_in_s=backoff_s, exc_info=error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), backoff_s)
+            await pause(stop, backoff_s)
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
         self._down.pop(name, None)
 

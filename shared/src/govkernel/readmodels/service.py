@@ -1,7 +1,6 @@
 """A service's read models: kept up with their topics, asked where they stand, rebuilt and switched."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import msgspec
 from govevents.catalogue import Catalogue
 from govkernel.consumer.ports import Handler
 from govkernel.kafka import KafkaUnavailable, TopicMissing
+from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE
 from govkernel.readmodels.builds import Build, State, builds_of, ensure, live_build
 from govkernel.readmodels.digests import Digests, Part, combined, stream_digests
@@ -157,8 +157,7 @@ class ReadModels:
                     await self._one_look(follow=follow)
                 except (*UNAVAILABLE, asyncpg.PostgresError) as error:
                     log.warning("read models: the database is away: %s: %s", type(error).__name__, error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._poll_s)
+                await pause(stop, self._poll_s)
         finally:
             for task in self._rebuilds.values():
                 task.cancel()

@@ -14,6 +14,7 @@ import msgspec
 from govevents.catalogue import WATERMARK_TOPIC, topic_of
 from govkernel.consumer.ports import Reader
 from govkernel.kafka import KafkaUnavailable, OffsetGone, TopicMissing
+from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE
 from govkernel.readmodels.model import ReadModel
 from govkernel.readmodels.rebuild import Log
@@ -88,8 +89,7 @@ class Watermarks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self._disconnect()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), RETRY_S)
+            await pause(stop, RETRY_S)
 
     async def _listen(self) -> None:
         extent = await self._log.extent(self._topic)

@@ -233,7 +233,8 @@ class Supervisor:
             assert run.process is not None
             if run.child.once:
                 try:
-                    code = await asyncio.wait_for(run.process.wait(), run.child.ready_timeout_s)
+                    async with asyncio.timeout(run.child.ready_timeout_s):
+                        code = await run.process.wait()
                 except TimeoutError:
                     await self._end(run)
                     raise self._failed(run, f"had not ended after {run.child.ready_timeout_s:.0f} s") from None
@@ -314,11 +315,13 @@ class Supervisor:
         try:
             while not ended.done() and (remaining_s := deadline - time.monotonic()) > 0:
                 try:
-                    if await asyncio.wait_for(run.child.ready(), max(remaining_s, READY_POLL_S)):
-                        # A readiness that another process answers says nothing about a child that has ended.
-                        return not ended.done()
+                    async with asyncio.timeout(max(remaining_s, READY_POLL_S)):
+                        ready = await run.child.ready()
                 except TimeoutError:
                     return False
+                if ready:
+                    # A readiness that another process answers says nothing about a child that has ended.
+                    return not ended.done()
                 await asyncio.wait([ended], timeout=READY_POLL_S)
             return False
         finally:
@@ -372,7 +375,8 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             run.process.send_signal(run.child.stop_signal)
         try:
-            await asyncio.wait_for(run.process.wait(), run.child.stop_grace_s)
+            async with asyncio.timeout(run.child.stop_grace_s):
+                await run.process.wait()
         except TimeoutError:
             self._say(run, f"did not stop within {run.child.stop_grace_s:g} s and is killed")
             await asyncio.to_thread(kill_family, run.process.pid)
