@@ -1,13 +1,13 @@
 """What projections answers over HTTP, from rows in a real PostgreSQL."""
 
-import time
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import event
 from tests.support.services import Service, done, problem
 from tests.support.telling import BEGINS, Teller, day
 
@@ -358,36 +358,44 @@ async def test_an_answer_says_what_it_rests_on_and_whether_more_may_come(service
     assert done(await service.root.get("/decisions"))["provisional"] is False
 
 
-async def test_an_answer_about_445_projects_is_well_under_100_ms_of_work(service: Service) -> None:
+async def test_an_answer_about_many_projects_asks_the_database_as_often_as_about_one(service: Service) -> None:
     portfolio, heard = teller.portfolio()
-    told: list[Recorded[Any]] = [heard]
-    for number in range(445):
-        project, registered = teller.project(portfolio.stream, f"Q{number:05}", EPT=f"Group {number % 4}")
-        told.append(registered)
-        for gate, on in (("BNI", 0), ("PBC", 30), ("BCA", 30 + number % 200)):
-            told.append(
-                teller.brought_in(portfolio.stream, project.stream, gate, date(2020, 1, 1) + timedelta(days=on))
-            )
+    await hear_together(service, heard)
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(service.runtime.engine.sync_engine, "before_cursor_execute", note)
+    counts = []
+    for numbers in (range(1), range(1, 60)):
+        for number in numbers:
+            project, registered = teller.project(portfolio.stream, f"Q{number:05}", EPT=f"Group {number % 4}")
+            gates = [
+                teller.brought_in(portfolio.stream, project.stream, gate, date(2020, 1, day))
+                for gate, day in (("BNI", 1), ("PBC", 2), ("BCA", 3 + number % 20))
+            ]
+            await hear_together(service, registered, *gates)
+        for path in (
+            f"/kpis/gate_duration?node={portfolio.stream}&from=PBC&to=BCA&by=EPT&as_of=2026-06-01",
+            f"/portfolio-overview?node={portfolio.stream}&limit=200",
+            f"/decisions?node={portfolio.stream}&as_of=2026-06-01",
+        ):
+            asked.clear()
+            done(await service.root.get(path))
+            counts.append(len(asked))
+    assert counts[:3] == counts[3:]
+    assert min(counts) > 0
+
+
+async def hear_together(service: Service, *heard: Recorded[Any]) -> None:
+    """Let the read models have events; measuring reactions would state figures, which nobody asks for here."""
     for handler in service.handlers:
-        batch = [each for each in told if each.envelope.source.endswith(handler.service)]
-        batch = [each for each in batch if each.envelope.type in handler.subscribes]
+        batch = [
+            each
+            for each in heard
+            if each.envelope.source.endswith(handler.service) and each.envelope.type in handler.subscribes
+        ]
         if batch and not handler.name.startswith("projections.measuring"):
             async with service.runtime.ledger.pool.acquire() as connection, connection.transaction():
                 assert not await handler.apply(connection, batch)
-    await service.runtime.ledger.pool.execute("ANALYZE")
-    for path in (
-        f"/kpis/gate_duration?node={portfolio.stream}&from=PBC&to=BCA&by=EPT&as_of=2026-06-01",
-        f"/portfolio-overview?node={portfolio.stream}&limit=200",
-        f"/decisions?node={portfolio.stream}&as_of=2026-06-01",
-    ):
-        cost: list[float] = []
-        took: list[float] = []
-        for _ in range(7):
-            used, began = time.process_time(), time.perf_counter()
-            done(await service.root.get(path))
-            cost.append(time.process_time() - used)
-            took.append(time.perf_counter() - began)
-        # Its own work is counted: how long it waits for a processor says how many others want one.
-        assert min(cost) < 0.1, f"{path}: {[round(each * 1000) for each in cost]} ms of work"
-        # With the database's part, and room for others on this machine: a plan that goes astray takes longer than this.
-        assert min(took) < 1.0, f"{path}: {[round(each * 1000) for each in took]} ms"
