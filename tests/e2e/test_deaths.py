@@ -73,8 +73,9 @@ async def test_an_import_outlives_the_death_of_a_service_of_kafka_and_of_postgre
         "projects.ProjectRegistered": PROJECTS,
         "projects.MilestoneSet": PROJECTS * MILESTONES,
     }
-    again = system.gov(*arguments).document
-    assert (again["events"], again["rows"]["already_there"]) == (0, PROJECTS)
+    second = system.gov(*arguments)
+    again = second.document
+    assert (again["events"], again["rows"]["already_there"]) == (0, PROJECTS), second.err
 
 
 async def test_every_ledger_chains_and_kafka_has_the_same_documents(system: RunningSystem) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -28,7 +29,7 @@ class Gatehouse:
     projects: dict[str, str] = field(default_factory=dict)
     taken: list[tuple[str, Any]] = field(default_factory=list)
     headers: list[httpx.Headers] = field(default_factory=list)
-    answers: dict[str, httpx.Response] = field(default_factory=dict)
+    answers: dict[str, tuple[datetime, httpx.Response]] = field(default_factory=dict)
     before: Fault = lambda _: None
     after: Fault = lambda _: None
 
@@ -63,8 +64,9 @@ class Gatehouse:
     def _command(self, request: httpx.Request) -> httpx.Response:
         key = request.headers["Idempotency-Key"]
         if key in self.answers:
-            earlier = self.answers[key]
-            return httpx.Response(earlier.status_code, content=earlier.content, headers={"Gov-Repeated": "true"})
+            answered_at, earlier = self.answers[key]
+            headers = {"Gov-Repeated": "true", "Gov-Answered-At": answered_at.isoformat()}
+            return httpx.Response(earlier.status_code, content=earlier.content, headers=headers)
         body = json.loads(request.content)
         path = request.url.path
         stream = self.stream_of(path, body)
@@ -76,7 +78,7 @@ class Gatehouse:
             self.projects[body["reference"]] = str(stream)
         events = [{"id": f"{stream}@1", "type": "example.Recorded"}]
         answer = httpx.Response(201, json={"stream": str(stream), "version": 1, "events": events})
-        self.answers[key] = answer
+        self.answers[key] = datetime.now(UTC), answer
         return answer
 
     def stream_of(self, path: str, body: Any) -> UUID:

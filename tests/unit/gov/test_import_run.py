@@ -125,6 +125,16 @@ async def test_a_second_run_takes_nothing_twice(gatehouse: Gatehouse, projects: 
     assert again.as_json()["rows"] == {"read": 3, "taken": 0, "already_there": 3, "silent": 0, "with_problems": 0}
 
 
+@pytest.mark.parametrize("failure", [lambda: problem(503, "unavailable"), lambda: httpx.ReadTimeout("no answer")])
+async def test_a_second_run_takes_nothing_twice_although_a_service_is_away_meanwhile(
+    gatehouse: Gatehouse, projects: tuple[Plan, Table], failure: Callable[[], httpx.Response | Exception]
+) -> None:
+    await bring(gatehouse, projects)
+    gatehouse.before = once(failure, "/milestones")
+    again = await bring(gatehouse, projects)
+    assert (again.complete, again.events, again.taken) == (True, 0, set())
+
+
 async def test_the_same_file_in_another_portfolio_is_another_import(
     gatehouse: Gatehouse, projects: tuple[Plan, Table]
 ) -> None:

@@ -282,8 +282,7 @@ def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
     if answer.refusal is not None:
         runtime.metrics.refusals.labels(answer.refusal.slug).inc()
         refused = refusal_response(answer.refusal, answer.status, correlation)
-        if answer.repeated:
-            refused.headers["Gov-Repeated"] = "true"
+        refused.headers.update(_repetition(answer))
         return refused
     assert answer.stream is not None, "a command that was not refused has a stream"
     structlog.contextvars.bind_contextvars(stream=str(answer.stream))
@@ -291,13 +290,19 @@ def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
         {"id": f"{answer.stream}@{version}", "type": each}
         for version, each in enumerate(answer.types, start=answer.from_version + 1)
     ]
-    headers = {}
+    headers = _repetition(answer)
     if answer.to_version:
-        headers = {"ETag": entity_tag(answer.to_version), "Gov-Version": f"{answer.stream}@{answer.to_version}"}
-    if answer.repeated:
-        headers["Gov-Repeated"] = "true"
+        headers |= {"ETag": entity_tag(answer.to_version), "Gov-Version": f"{answer.stream}@{answer.to_version}"}
     body = canonical({"stream": str(answer.stream), "version": answer.to_version, "events": added})
     return Response(body, answer.status, headers, "application/json")
+
+
+def _repetition(answer: Answer) -> dict[str, str]:
+    """What tells a caller that this is the answer to an earlier request, and to which: its own, or one before."""
+    if not answer.repeated:
+        return {}
+    assert answer.answered_at is not None, "what was answered before was answered at some moment"
+    return {"Gov-Repeated": "true", "Gov-Answered-At": answer.answered_at.isoformat()}
 
 
 def command_id(service: str, subject: SubjectId, key: str | None) -> UUID:

@@ -86,8 +86,9 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredBefore:
-    """The command was answered before; that answer stands."""
+    """The command was answered before, at `answered_at`; that answer stands."""
 
+    answered_at: datetime
     status: int
     stream: UUID | None
     from_version: int
@@ -329,6 +330,7 @@ def answered_before(row: "asyncpg.Record", digest: bytes) -> AnsweredBefore | Ke
         return KeyReused(row["command"])
     refusal: dict[str, Any] | None = json.loads(row["refusal"]) if row["refusal"] else None
     return AnsweredBefore(
+        row["recorded_at"],
         row["status"],
         row["stream"],
         row["from_version"] or 0,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -87,7 +87,10 @@ class Intent(Generic[State, Command, Event]):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a command was answered; the events appended are (from_version, to_version] of the stream, of these types."""
+    """How a command was answered; the events appended are (from_version, to_version] of the stream, of these types.
+
+    `answered_at` is when that was, where it was `repeated` and so before now.
+    """
 
     status: int
     stream: UUID | None
@@ -96,6 +99,7 @@ class Answer:
     types: tuple[str, ...]
     refusal: RefusalRecord | None
     repeated: bool
+    answered_at: datetime | None = field(default=None, compare=False)
 
 
 class Ledger:
@@ -384,4 +388,5 @@ def _answer(earlier: AnsweredBefore | KeyReused) -> Answer:
         earlier.types,
         earlier.refusal,
         repeated=True,
+        answered_at=earlier.answered_at,
     )

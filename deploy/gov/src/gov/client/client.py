@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID, uuid4
@@ -131,8 +131,11 @@ class Client:
             headers["Gov-Time"] = time.isoformat()
         if demo_time is not None:
             headers["Gov-Demo-Time"] = demo_time.isoformat()
+        began = datetime.now(UTC)
         answered, doubtful = await self._signed(service, "POST", path, headers, body=body, seen=seen)
         repeated = "Gov-Repeated" in answered.headers
+        # An earlier try of this very call may have been answered without our hearing of it.
+        own = doubtful and datetime.fromisoformat(answered.headers.get("Gov-Answered-At", began.isoformat())) >= began
         if answered.is_error:
             raise Refused(problem_of(answered), service=service, repeated=repeated)
         content = _read(service, answered)
@@ -141,7 +144,7 @@ class Client:
             stream=UUID(content["stream"]),
             version=int(content["version"]),
             events=tuple(event["type"] for event in content["events"]),
-            repeated=repeated and not doubtful,
+            repeated=repeated and not own,
         )
 
     async def post(self, service: str, path: str, body: Mapping[str, Any] | None = None, *, key: str) -> Any:
