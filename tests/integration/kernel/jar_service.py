@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, JarIsFull, OpenJar
 
 from govevents.catalogue import Catalogue
+from govevents.projects import ProjectTerminated
 from govevents.registry import CATALOGUE as EVERYTHING
 from govkernel.domain import NodeId
 from govkernel.http import Ask, Body, Call, ServiceApi
 from govkernel.ledger import Intent
-from govkernel.processes import ServiceDefinition, run
+from govkernel.processes import Reacts, ServiceDefinition, run
 
 SHELF = NodeId(UUID("00000000-0000-4000-8000-000000000001"))
 
@@ -55,11 +56,15 @@ async def get_jar(ask: Ask, jar: UUID) -> JarView:
     return JarView(coins=loaded.state.coins)
 
 
+HEARS = os.environ.get("JAR_HEARS", "")
+"""A service to whose events this one reacts, in that it does nothing."""
+
 DEFINITION = ServiceDefinition(
     name=api.service,
     api=api,
     policy=Path(__file__).with_name("jar_policy.toml"),
     aggregates=(JAR,),
+    reactions=(Reacts(service=HEARS, events=(ProjectTerminated,), react=lambda _, __: ()),) if HEARS else (),
     catalogue=Catalogue.of([*EVERYTHING.events.values(), *CATALOGUE.events.values()]),
 )
 

@@ -196,6 +196,30 @@ async def test_a_whole_service_starts_before_its_tables_answers_operates_and_dra
         assert not [line for line in lines if line["level"] in ("error", "critical")], lines
 
 
+async def test_a_service_that_cannot_read_what_it_reacts_to_is_not_ready_until_it_can(
+    database: str, kafka: str, service: str, issuer: str, topic: Callable[..., str]
+) -> None:
+    (port,) = choose_ports(1)
+    unheard = f"unheard-{uuid4().hex[:8]}"
+    environment = {
+        **environment_of(service, database, kafka, issuer, port),
+        "JAR_HEARS": unheard,
+        "GOV_LONGEST_LAG_S": "0.5",
+    }
+    async with (
+        process("-m", "tests.integration.kernel.jar_service", "all", **environment),
+        client_of(port, issuer) as client,
+    ):
+
+        async def says_so() -> bool:
+            status, report = await readiness(client)
+            return status == 503 and topic_of(unheard) in report["checks"].get("consumers", {}).get("reason", "")
+
+        await until(says_so)
+        topic(service=unheard)
+        await until(lambda: _some(readiness(client), 200))
+
+
 async def _some(asked: Any, status: int) -> Any:
     found, report = await asked
     return report if found == status else None

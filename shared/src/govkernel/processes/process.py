@@ -494,7 +494,7 @@ class Process:
                 status = consumer.status()
                 self._metrics.lag.labels(name).set(status.lag)
                 self._metrics.parked.labels(name).set(sum(status.parked.values()))
-                if status.lag:
+                if status.lag or status.trouble:
                     self._seen.behind_since.setdefault(name, loop.time())
                 else:
                     self._seen.behind_since.pop(name, None)
@@ -535,14 +535,18 @@ class Process:
             reasons = []
             for name, consumer in self._running.items():
                 status = consumer.status()
+                behind_s = now - self._seen.behind_since.get(name, now)
+                too_long = behind_s > self._settings.longest_lag_s
                 if status.ready:
-                    behind_s = now - self._seen.behind_since.get(name, now)
-                    if behind_s > self._settings.longest_lag_s:
+                    if too_long:
                         reasons.append(f"{name}: {status.lag} records behind, for {behind_s:.0f} s")
                 elif status.alarm:
                     reasons.append(f"{name}: {status.alarm}")
                 elif status.trouble is None:
                     reasons.append(f"{name}: has not begun to read")
+                elif too_long and self._seen.trouble is None:
+                    # Kafka is there, and still this one can't read: that is no outage to be sat out.
+                    reasons.append(f"{name}: {status.trouble}, for {behind_s:.0f} s")
             lag = {name: consumer.status().lag for name, consumer in self._running.items()}
             return Finding("; ".join(reasons) or None, {"lag": lag})
 
