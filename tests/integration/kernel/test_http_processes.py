@@ -213,7 +213,8 @@ async def test_a_service_that_cannot_read_what_it_reacts_to_is_not_ready_until_i
 
         async def says_so() -> bool:
             status, report = await readiness(client)
-            return status == 503 and topic_of(unheard) in report["checks"].get("consumers", {}).get("reason", "")
+            reading = report.get("checks", {}).get("consumers", {})
+            return status == 503 and topic_of(unheard) in reading.get("reason", "")
 
         await until(says_so)
         topic(service=unheard)

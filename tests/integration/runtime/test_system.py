@@ -60,14 +60,13 @@ async def check():
     await connection.close()
 
 assert "GOV_STRAY" not in os.environ
-if sys.argv[1] == "migrate":
-    if os.path.exists(os.path.join(os.path.dirname(__file__), "broken")):
-        sys.exit("the migration is broken")
-    asyncio.run(migrate())
-else:
-    asyncio.run(check())
-    print("sample_service listens", flush=True)
-    serve(int(os.environ["GOV_HTTP_PORT"]))
+assert sys.argv[1] == "all"
+if os.path.exists(os.path.join(os.path.dirname(__file__), "broken")):
+    sys.exit("the migration is broken")
+asyncio.run(migrate())
+asyncio.run(check())
+print("sample_service listens", flush=True)
+serve(int(os.environ["GOV_HTTP_PORT"]))
 """
 
 
@@ -109,7 +108,6 @@ async def test_the_system_starts_in_the_background_survives_a_kill_and_is_taken_
         "postgres": ChildState.READY,
         "kafka": ChildState.READY,
         "issuer": ChildState.READY,
-        "sample_service-migrate": ChildState.DONE,
         "sample_service": ChildState.READY,
     }
     assert answers(status.addresses["sample_service"])
@@ -146,7 +144,7 @@ def test_a_start_that_fails_names_the_child_and_shows_its_last_lines(system: Loc
     (tmp_path / "modules" / "sample_service" / "broken").touch()
     with pytest.raises(StartFailed) as failed:
         system.up(detach=True)
-    assert failed.value.child == "sample_service-migrate"
+    assert failed.value.child == "sample_service"
     assert "the migration is broken" in failed.value.lines
     status = system.status()
     assert status.state is SystemState.FAILED

@@ -79,22 +79,6 @@ async def test_a_child_starts_only_when_what_it_depends_on_is_ready(tmp_path: Pa
     assert "eager | True" in output.getvalue()
 
 
-async def test_a_child_that_runs_once_lets_others_start_when_it_has_succeeded(tmp_path: Path) -> None:
-    done = tmp_path / "migrated"
-    supervisor = Supervisor(
-        [
-            python("migrate", f"import pathlib; pathlib.Path({str(done)!r}).touch()", tmp_path, once=True),
-            python("service", FOREVER, tmp_path, when_exists(done), depends_on=("migrate",)),
-        ],
-        tmp_path / "logs",
-        output=None,
-    )
-    async with running(supervisor):
-        assert by_name(supervisor)["migrate"].state is ChildState.DONE
-        assert by_name(supervisor)["service"].state is ChildState.READY
-    assert by_name(supervisor)["service"].state is ChildState.STOPPED
-
-
 async def test_what_is_to_be_prepared_is_prepared_once_and_before_others_start(tmp_path: Path) -> None:
     prepared = []
 
@@ -176,17 +160,6 @@ async def test_a_child_that_keeps_ending_before_it_is_ready_fails_the_start(tmp_
     with pytest.raises(StartFailed, match="exit code 3, 4 times") as failed:
         await supervisor.run()
     assert "no such table" in failed.value.lines
-
-
-async def test_a_migration_that_fails_is_not_repeated(tmp_path: Path) -> None:
-    supervisor = Supervisor(
-        [python("migrate", "import sys; print('relation exists'); sys.exit(1)", tmp_path, once=True)],
-        tmp_path / "logs",
-        output=None,
-    )
-    with pytest.raises(StartFailed, match="exit code 1"):
-        await supervisor.run()
-    assert by_name(supervisor)["migrate"].restarts == 0
 
 
 async def test_a_program_that_does_not_exist_is_a_failed_start(tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ class Health:
 
     async def report(self) -> tuple[bool, dict[str, Any]]:
         """Whether the service is ready, and what each probe found: status ready, degraded or not ready."""
+        if self.starting is not None:
+            # What the probes look at may not be there yet.
+            return False, {"status": "not ready", "reason": self.starting}
         found = await asyncio.gather(*(self._look(probe) for probe in self.probes))
         checks = {
             probe.name: {
@@ -48,8 +51,6 @@ class Health:
             for probe, finding in zip(self.probes, found, strict=True)
         }
         failed = [probe for probe, finding in zip(self.probes, found, strict=True) if finding.reason]
-        if self.starting is not None:
-            return False, {"status": "not ready", "reason": self.starting, "checks": checks}
         if any(probe.required for probe in failed):
             return False, {"status": "not ready", "checks": checks}
         return True, {"status": "degraded" if failed else "ready", "checks": checks}

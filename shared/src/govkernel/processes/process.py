@@ -47,6 +47,7 @@ from govkernel.relay import Relay
 from govkernel.settings import Settings
 
 ROLES: Final = ("api", "relay", "consumer", "migrate", "all", "openapi")
+OWNER: Final = "GOV_MIGRATION_DATABASE_URL"
 LARGEST_POOL: Final = 20
 DRAIN_HTTP_S: Final = 5.0
 DRAIN_CONSUMERS_S: Final = 2.5
@@ -134,7 +135,10 @@ def run(definition: ServiceDefinition, argv: Sequence[str]) -> int:
     """`python -m <service> <role>`: work until told to stop. 0 after a clean end, 2 where it was called wrongly."""
     parser = argparse.ArgumentParser(prog=definition.name, description=f"Gatehouse: the service {definition.name}")
     parser.add_argument(
-        "role", choices=ROLES, help="all: api, relay and consumer in one process; openapi prints the API's description"
+        "role",
+        choices=ROLES,
+        help="all: api, relay and consumer in one process, after migrate where the owner's address is given; "
+        "openapi prints the API's description",
     )
     role = parser.parse_args(argv).role
     if role == "openapi":
@@ -158,7 +162,11 @@ def run(definition: ServiceDefinition, argv: Sequence[str]) -> int:
     logs.configure(service=definition.name, log_format=settings.log_format, level=settings.log_level)
     try:
         if role == "migrate":
-            return asyncio.run(_migrate(definition, settings))
+            if settings.migration_database_url is None:
+                log.error("not_migrated", reason=f"{OWNER} is not set; give the address of the owning role")
+                return 2
+            asyncio.run(_migrate(definition, settings, asyncio.Event()))
+            return 0
         return asyncio.run(Process(definition, settings, policy, role).run())
     except KeyboardInterrupt:
         return 130
@@ -169,18 +177,18 @@ def openapi_text(definition: ServiceDefinition) -> str:
     return json.dumps(definition.full_api().openapi(), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
-async def _migrate(definition: ServiceDefinition, settings: Settings) -> int:
-    if settings.migration_database_url is None:
-        log.error("not_migrated", reason="GOV_MIGRATION_DATABASE_URL is not set; give the address of the owning role")
-        return 2
+async def _migrate(definition: ServiceDefinition, settings: Settings, stop: asyncio.Event) -> None:
+    """Bring the database up to date once it answers; nothing where it is to stop before."""
+    assert settings.migration_database_url is not None, "who migrates has the address of the owning role"
     url = settings.migration_database_url.get_secret_value()
     application = urlsplit(settings.database_url.get_secret_value()).username
     pool = await create_pool(url, largest=1)
-    await _until_answers(pool, "SELECT 1", asyncio.Event())
+    await _until_answers(pool, "SELECT 1", stop)
     await pool.close()
-    await migrate_in_thread(definition.migrations, url, application_role=unquote(application) if application else None)
-    log.info("migrated")
-    return 0
+    if not stop.is_set():
+        role = unquote(application) if application else None
+        await migrate_in_thread(definition.migrations, url, application_role=role)
+        log.info("migrated")
 
 
 async def _until_answers(pool: "asyncpg.Pool[Any]", query: str, stop: asyncio.Event) -> None:
@@ -245,6 +253,7 @@ class Process:
         self._serves = role in ("api", "all")
         self._relays = role in ("relay", "all")
         self._consumes = role in ("consumer", "all")
+        self._migrates = role == "all" and settings.migration_database_url is not None
         self._replica: UUID = uuid4()
         self._metrics = Metrics(definition.name)
         self._running: dict[str, Consumer] = {}
@@ -446,6 +455,8 @@ class Process:
             work.update(self._definition.tasks(parts))
         self._started = tuple(work)
         runtime.health.starting = "waiting for the database"
+        if self._migrates:
+            await _migrate(self._definition, self._settings, self._stop)
         await _until_answers(parts.pool, "SELECT low_txid FROM relay_checkpoint", self._stop)
         if self._stop.is_set():
             return

@@ -34,7 +34,6 @@ class ChildState(StrEnum):
     WAITING = "waiting"  # for what it depends on
     STARTING = "starting"
     READY = "ready"
-    DONE = "done"  # ran once, successfully
     BACKING_OFF = "backing off"  # ended, and is started again after a delay
     FAILED = "failed"
     STOPPED = "stopped"
@@ -45,8 +44,7 @@ class Child:
     """What to run: `argv[0]` is looked up on PATH, `env` is the whole environment.
 
     `ready` is asked again and again; the child counts as ready, and those that depend on it start, when it returns
-    true, after `prepare` has run once. With `once` the child is to end by itself: it is ready when it has ended with 0.
-    `stop_signal` asks it to stop; it also gets that signal when the supervisor dies.
+    true, after `prepare` has run once. `stop_signal` asks it to stop, and reaches it too when the supervisor dies.
     """
 
     name: str
@@ -57,7 +55,6 @@ class Child:
     depends_on: tuple[str, ...] = ()
     user: str | None = None
     prepare: Callable[[], Awaitable[None]] | None = None
-    once: bool = False
     ready_timeout_s: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 20.0
@@ -231,23 +228,11 @@ class Supervisor:
             self._move(run, ChildState.STARTING)
             await self._start(run)
             assert run.process is not None
-            if run.child.once:
-                try:
-                    async with asyncio.timeout(run.child.ready_timeout_s):
-                        code = await run.process.wait()
-                except TimeoutError:
-                    await self._end(run)
-                    raise self._failed(run, f"had not ended after {run.child.ready_timeout_s:.0f} s") from None
-                await self._drain(run)
-                if code != 0:
-                    raise self._failed(run, f"ended with {_describe(code)}")
-                await self._came_up(run, ChildState.DONE)
-                return
             remaining_s = deadline - time.monotonic()
             became_ready = await self._wait_until_ready(
                 run, run.child.ready_timeout_s if run.up.is_set() else remaining_s
             )
-            if became_ready and await self._came_up(run, ChildState.READY):
+            if became_ready and await self._came_up(run):
                 ready_at = time.monotonic()
                 await run.process.wait()
                 if time.monotonic() - ready_at >= self._healthy_after_s:
@@ -327,20 +312,20 @@ class Supervisor:
         finally:
             ended.cancel()
 
-    async def _came_up(self, run: _Run, state: ChildState) -> bool:
+    async def _came_up(self, run: _Run) -> bool:
         """Prepare the child if that is still to be done; false if it has ended meanwhile."""
         if run.child.prepare is not None and not run.prepared:
             try:
                 await run.child.prepare()
             except Exception as error:
-                if state is ChildState.READY and self._has_ended(run):
+                if self._has_ended(run):
                     self._say(run, f"could not be prepared: {error}")
                     return False
                 raise self._failed(run, f"could not be prepared: {error}") from error
             run.prepared = True
-        if state is ChildState.READY and self._has_ended(run):
+        if self._has_ended(run):
             return False
-        self._move(run, state)
+        self._move(run, ChildState.READY)
         run.up.set()
         return True
 
@@ -362,7 +347,7 @@ class Supervisor:
             run = self._runs[name]
             await self._end(run)
             await self._drain(run)
-            if run.state not in (ChildState.FAILED, ChildState.DONE):
+            if run.state is not ChildState.FAILED:
                 self._move(run, ChildState.STOPPED)
             stopped[name].set()
 

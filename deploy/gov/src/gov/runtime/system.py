@@ -325,32 +325,18 @@ class LocalSystem:
                 lambda: answers_ok(ports["issuer"], "/.well-known/openid-configuration"),
             ),
         ]
-        for service in self.services:
-            children += self._service_children(service, ports)
-        return children
+        return [*children, *(self._service(service, ports) for service in self.services)]
 
-    def _service_children(self, service: Service, ports: Mapping[str, int]) -> tuple[Child, Child]:
-        environment = self._service_environment(service.name, ports)
-        migration = Child(
-            f"{service.name}-migrate",
-            [sys.executable, "-P", "-m", service.name, "migrate"],
-            environment,
-            self.state.folder,
-            _always,
-            depends_on=("postgres",),
-            once=True,
-            ready_timeout_s=600,
-        )
-        processes = Child(
+    def _service(self, service: Service, ports: Mapping[str, int]) -> Child:
+        return Child(
             service.name,
             [sys.executable, "-P", "-m", service.name, "all"],
-            environment,
+            self._service_environment(service.name, ports),
             self.state.folder,
             lambda: answers_ok(ports[service.name], "/readyz"),
-            depends_on=(migration.name, "kafka", "issuer"),
+            depends_on=("postgres", "kafka", "issuer"),
             ready_timeout_s=90,
         )
-        return migration, processes
 
     def _ensure_databases(self, database: PostgresServer) -> None:
         # One after the other: databases that are created at the same time stand in each other's way.
@@ -414,10 +400,6 @@ async def answers_ok(port: int, path: str) -> bool:
     except (OSError, TimeoutError):
         return False
     return status_line.split()[1:2] == [b"200"]
-
-
-async def _always() -> bool:
-    return True
 
 
 def _environment_without_settings() -> dict[str, str]:
