@@ -11,7 +11,7 @@ GATES = ("G1", "G2", "G3", "G4")
 VOTERS = ("bo", "cy", "dee")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """The system, ready, with nothing in it but what other tests have put there."""
     running = RunningSystem(tmp_path_factory.mktemp("system") / "home")
@@ -62,7 +62,7 @@ class Office:
             self.system.done(username, "approvals", f"/reviews/{review}/votes", vote, If_Match=f'"{version}"')
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def office(system: RunningSystem) -> Office:
     """The office that bad input is sent to."""
     return open_office(system, "Office of Works")

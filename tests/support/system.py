@@ -91,6 +91,8 @@ class RunningSystem:
         self.names = tuple(service.name for service in services)
         self.environment = environment_of(home)
         self._tokens: dict[str, str] = {}
+        # Services are killed and come back, so no connection is kept.
+        self._http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 
     def address(self, service: str) -> str:
         """Where a service answers."""
@@ -125,7 +127,7 @@ class RunningSystem:
     def token(self, username: str) -> str:
         """A token of a person of the demo issuer."""
         if username not in self._tokens:
-            answered = httpx.post(f"{self.address('issuer')}/token", data={"username": username})
+            answered = self._http.post(f"{self.address('issuer')}/token", data={"username": username})
             self._tokens[username] = answered.raise_for_status().json()["access_token"]
         return self._tokens[username]
 
@@ -148,7 +150,7 @@ class RunningSystem:
         if username is not None:
             headers["Authorization"] = f"Bearer {self.token(username)}"
         timeout_s = request.pop("timeout_s", 30.0)
-        return httpx.request(method, self.address(service) + path, headers=headers, timeout=timeout_s, **request)
+        return self._http.request(method, self.address(service) + path, headers=headers, timeout=timeout_s, **request)
 
     def done(self, username: str, service: str, path: str, body: Any, **headers: str) -> Any:
         """POST what must be taken; sent again while something it names has not arrived at that service."""

@@ -29,6 +29,9 @@ IDLE_RETRY_S: Final = 5.0
 SHORTEST_PAUSE_S: Final = 0.1
 IDENTITY_CHECK_S: Final = 30.0
 COMMIT_S: Final = 5.0
+GATHER_S: Final = 0.05
+PLENTY: Final = 500
+"""After a fetch of fewer records than this, more are let come together for so long: each batch costs the same."""
 
 PARTITIONS: Final = """
 INSERT INTO consumer_partitions (consumer, topic, partition) SELECT $1, $2, generate_series(0, $3::int - 1)
@@ -117,6 +120,7 @@ class Consumer:
         self._too_new: dict[int, Stopped] = {}
         self._parked: dict[str, int] = {}
         self._claim_at = self._identify_at = self._commit_at = self._retry_at = self._pause_until = 0.0
+        self._gather_until = 0.0
         self._waits: dict[UUID, tuple[float, float]] = {}
         self._nudged = False
         self._committed: dict[int, int] = {}
@@ -168,9 +172,12 @@ class Consumer:
             await self._claim()
             self._claim_at = now + self._leases.lease_s / 3
         applied = await self._retry_parked()
+        await asyncio.sleep(self._gather_until - asyncio.get_running_loop().time())
         fetched = await self._reader.fetch(timeout_s=self._poll_s, most_records=self._most_records)
         fetched = [each for each in fetched if each.partition in self._held]
         if fetched:
+            if sum(len(each.records) for each in fetched) < PLENTY:
+                self._gather_until = asyncio.get_running_loop().time() + GATHER_S
             epochs = {partition: lease.epoch for partition, lease in self._held.items()}
             taken = await self._inbox.take(fetched, self._replica, epochs)
             applied += taken.applied

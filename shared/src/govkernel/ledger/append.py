@@ -4,6 +4,7 @@ Locks are taken only where aggregates declare that others rely on them. Heads ar
 locks, by version and hash. A command row that already stands was answered before, and keeps that answer.
 """
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -174,7 +175,8 @@ async def append(connection: Connection, batch: Sequence[Append]) -> list[Outcom
         if not accepted:
             break
         try:
-            async with connection.transaction():
+            # One command can't be decided on top of another of the batch, so nothing would have to be taken back.
+            async with connection.transaction() if len(batch) > 1 else contextlib.nullcontext():
                 answered = await _write_commands(connection, [batch[index] for index in accepted])
                 for index in accepted:
                     if batch[index].command in answered:

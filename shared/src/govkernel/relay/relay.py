@@ -38,6 +38,8 @@ from govkernel.relay.verification import Alarm, BroughtBack, LedgerGap, Log, Top
 T = TypeVar("T")
 
 SHORTEST_POLL_S: Final = 0.005
+GATHER_S: Final = 0.02
+"""How long a relay that has just sent something lets more come together, for each pass costs the same."""
 LONGEST_POLL_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 5.0
 WATERMARK_EVERY_S: Final = 1.0
@@ -213,8 +215,12 @@ class Relay:
                     if sent is None:
                         await _wait(self._lease.total_seconds() / 3, stopping)
                         continue
-                    pause_s = SHORTEST_POLL_S if sent else min(pause_s * 2, LONGEST_POLL_S)
-                    await _wait(pause_s, stopping, self._wake)
+                    if sent:
+                        pause_s = SHORTEST_POLL_S
+                        await _wait(GATHER_S, stopping)
+                    else:
+                        pause_s = min(pause_s * 2, LONGEST_POLL_S)
+                        await _wait(pause_s, stopping, self._wake)
         finally:
             stopping.cancel()
             await self.close()
