@@ -1,24 +1,16 @@
 """What services say of themselves is what is published of them: whose events they read, and what their APIs take."""
 
-import importlib
 from typing import Any
 
 import pytest
+from tests.support.services import definition_of
 
 from govevents.event import event_type
 from govevents.published import Published
 from govevents.registry import CONSUMERS, SERVICES
 from govkernel.access import ACCESS_MODELS
-from govkernel.processes import ServiceDefinition, openapi_text
+from govkernel.processes import openapi_text
 from govkernel.readmodels import ReadModel
-
-
-def definition_of(service: str) -> ServiceDefinition:
-    module = importlib.import_module(f"{service}.entrypoints.processes")
-    found = [each for each in vars(module).values() if isinstance(each, ServiceDefinition)]
-    assert len(found) == 1, f"{module.__name__} wires one service together, as a constant of the module"
-    assert found[0].name == service
-    return found[0]
 
 
 def full_names(events: tuple[type[Any], ...]) -> frozenset[str]:
@@ -45,3 +37,8 @@ def test_the_stored_description_of_an_api_is_current(service: str) -> None:
     assert stored.read_text("utf-8") == openapi_text(definition_of(service)), (
         "run `make schemas`, and read what changed"
     )
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_api_says_that_a_decimal_may_be_a_json_number(service: str) -> None:
+    assert '"type": "number"' not in openapi_text(definition_of(service))

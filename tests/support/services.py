@@ -1,5 +1,6 @@
 """A service's API over a real database, without its processes: what its consumers would bring, a test brings itself."""
 
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -55,6 +56,15 @@ def token(name: str, *, administrator: bool = False, demo: bool = False) -> str:
 
 async def _keys(_request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"keys": [{**KEY.as_dict(private=False), "kid": "one"}]})
+
+
+def definition_of(service: str) -> ServiceDefinition:
+    """What the service consists of, by its name."""
+    module = importlib.import_module(f"{service}.entrypoints.processes")
+    found = [each for each in vars(module).values() if isinstance(each, ServiceDefinition)]
+    assert len(found) == 1, f"{module.__name__} wires one service together, as a constant of the module"
+    assert found[0].name == service
+    return found[0]
 
 
 @dataclass

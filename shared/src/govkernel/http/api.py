@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from govkernel.domain import NotKnownYet, Refusal
-from govkernel.http.bodies import Body, NoBody
+from govkernel.http.bodies import DECIMAL, Body, NoBody
 from govkernel.http.commands import (
     IMPORT,
     Act,
@@ -356,7 +356,22 @@ class ServiceApi:
         described["components"]["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
         }
-        return described
+        exact: dict[str, Any] = _decimals_as_texts(described)
+        return exact
+
+
+def _decimals_as_texts(schema: Any) -> Any:
+    """The same description, in which a decimal is the text that bodies take, and not the number that pydantic says."""
+    match schema:
+        case {"anyOf": [{"type": "number"}, {"type": "string"}, *others], **rest}:
+            text = {"type": "string", "pattern": f"^{DECIMAL.pattern}$"}
+            return {**rest, "anyOf": [text, *others]} if others else {**rest, **text}
+        case dict():
+            return {name: _decimals_as_texts(inner) for name, inner in schema.items()}
+        case list():
+            return [_decimals_as_texts(inner) for inner in schema]
+        case _:
+            return schema
 
 
 def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
