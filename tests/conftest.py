@@ -97,17 +97,15 @@ def infrastructure(pytestconfig: pytest.Config) -> Infrastructure:
 
 
 @pytest.fixture(scope="session")
-async def database_template(infrastructure: Infrastructure, pytestconfig: pytest.Config) -> str:
+def session_infrastructure(pytestconfig: pytest.Config) -> SessionInfrastructure:
+    """What all workers of the session share."""
+    return pytestconfig.stash[SESSION]
+
+
+@pytest.fixture(scope="session")
+async def database_template(infrastructure: Infrastructure, session_infrastructure: SessionInfrastructure) -> str:
     """The name of the database, with the kernel's tables, that `database` copies."""
-    session = pytestconfig.stash[SESSION]
-    # Named after the session: where the server was given, another session's template may still be there.
-    name = f"template_{session.folder.name[-8:].lower()}"
-    with session.once():
-        made = session.folder / "template"
-        if not made.exists():
-            await databases.create_template(infrastructure.postgres_url, name)
-            made.touch()
-    return name
+    return await databases.template(session_infrastructure, infrastructure, "kernel", None)
 
 
 @pytest.fixture

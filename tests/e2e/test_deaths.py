@@ -32,7 +32,7 @@ milestones:
 """
 VICTIMS = ("projects", "kafka", "postgres")
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ async def test_an_import_outlives_the_death_of_a_service_of_kafka_and_of_postgre
             assert began.poll() is None, f"the import had ended before death {number}, of {victim}"
             restarts = system.kill(victim)
             await system.wait_restarted(victim, restarts)
-        out, err = began.communicate(timeout=150)
+        out, err = began.communicate(timeout=300)
     assert began.returncode == 0, f"{out[-3000:]} {err}"
     told = json.loads(out)
     assert (told["stopped"], told["problems"]) == (None, [])

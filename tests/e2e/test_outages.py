@@ -3,14 +3,11 @@
 import asyncio
 import time
 
-import pytest
 from tests.e2e.conftest import Office
 from tests.support.system import RunningSystem, eventually, problem
 
 OUTAGE_S = 8.0
 PATIENCE_S = 20.0
-
-pytestmark = pytest.mark.timeout(150)
 
 
 async def test_while_postgresql_stands_still_commands_are_put_off_and_the_same_key_takes_them_later_once(

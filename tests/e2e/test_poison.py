@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from confluent_kafka import Producer
 from tests.e2e.conftest import Office
 from tests.support.system import RunningSystem, eventually
@@ -11,8 +10,6 @@ from govevents.catalogue import topic_of
 
 POISON = b'{"specversion": "1.0", "data": \xff\xfe'
 REASON = "The sender's disk was broken; it has sent the rest again."
-
-pytestmark = pytest.mark.timeout(150)
 
 
 async def test_an_unreadable_message_stops_its_stream_alone_and_is_put_right_by_hand(

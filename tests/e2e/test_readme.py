@@ -22,10 +22,10 @@ from gov.runtime.state import State
 from gov.runtime.system import LocalSystem
 
 START = "make demo"
-STARTED_WITHIN_S = 120
+STARTED_WITHIN_S = 300
 REFERENCE = story.WAITING[0]
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass
@@ -94,7 +94,7 @@ def typed(blocks: list[str], environment: dict[str, str]) -> dict[str, str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.stderr == ""

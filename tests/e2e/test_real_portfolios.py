@@ -25,7 +25,7 @@ WATER = "Melbourne Water capital delivery"
 CITY = "New York City capital projects"
 DAYS = ("2013-08-31", "2013-12-31", "2014-06-30", "2016-01-01", "2017-05-01", "2018-12-31", "2019-12-31")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def arguments(kind: str, file: Path, mapping: Path) -> tuple[str, ...]:
 async def imported(system: RunningSystem) -> Imported:
     began = datetime.now(UTC) - timedelta(seconds=1)
     with system.begin(*arguments(*IMPORTS[2])) as beside:
-        results = [taken(system.gov(*arguments(*each), timeout_s=200)) for each in IMPORTS[:2]]
+        results = [taken(system.gov(*arguments(*each), timeout_s=400)) for each in IMPORTS[:2]]
         results.append(taken(ended(beside)))
     await system.wait_read("projections")
     listed = system.ask("ana", "projects", "/portfolios").json()["items"]
@@ -53,7 +53,7 @@ async def imported(system: RunningSystem) -> Imported:
 
 
 def ended(command: subprocess.Popen[str]) -> Said:
-    out, err = command.communicate(timeout=200)
+    out, err = command.communicate(timeout=400)
     return Said(command.returncode, out, err)
 
 

@@ -5,13 +5,10 @@ import time
 from typing import Any
 
 import httpx
-import pytest
 from tests.e2e.conftest import Office
 from tests.support.system import RunningSystem
 
 QUESTIONS = ("/portfolio-overview", "/gate-pipeline", "/decisions", "/kpis/portfolio", "/kpis/approval_time")
-
-pytestmark = pytest.mark.timeout(200)
 
 
 async def test_a_rebuild_of_everything_gives_the_same_rows_and_readers_notice_nothing(

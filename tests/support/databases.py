@@ -1,13 +1,13 @@
 """Databases for tests: copied from a template in some tens of milliseconds, and dropped afterwards."""
 
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+from tests.support.infrastructure import Infrastructure, SessionInfrastructure
 
 from govkernel.postgres import migrate_in_thread
-
-TEMPLATE = "gatehouse_test_template"
 
 
 def url_of(admin_url: str, database: str) -> str:
@@ -24,10 +24,24 @@ async def _run(admin_url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def create_template(admin_url: str, name: str) -> None:
-    """Create the template with the kernel's tables. The caller holds the session's lock."""
+async def create_template(admin_url: str, name: str, migrations: Path | None = None) -> None:
+    """Create a database with the kernel's tables, and those of `migrations`."""
     await _run(admin_url, f'CREATE DATABASE "{name}"')
-    await migrate_in_thread(None, url_of(admin_url, name), application_role=None)
+    await migrate_in_thread(migrations, url_of(admin_url, name), application_role=None)
+
+
+async def template(
+    session: SessionInfrastructure, infrastructure: Infrastructure, kind: str, migrations: Path | None
+) -> str:
+    """The name of the session's database of that kind, with the kernel's tables and those of `migrations`, to copy."""
+    # Named after the session: where the server was given, another session's template may still be there.
+    name = f"template_{kind}_{session.folder.name[-8:].lower()}"
+    with session.once():
+        made = session.folder / name
+        if not made.exists():
+            await create_template(infrastructure.postgres_url, name, migrations)
+            made.touch()
+    return name
 
 
 async def create_database(admin_url: str, template: str | None) -> str:

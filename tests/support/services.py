@@ -25,7 +25,7 @@ from govkernel.http.health import Health
 from govkernel.http.runtime import LocalVersions
 from govkernel.ledger import Ledger, Timers
 from govkernel.metrics import Metrics
-from govkernel.postgres import create_engine, create_pool, migrate_in_thread
+from govkernel.postgres import create_engine, create_pool
 from govkernel.processes import ServiceDefinition
 from govkernel.reactions import ReactionHandler
 from govkernel.readmodels import ReadModel, ReadModelHandler
@@ -74,8 +74,8 @@ class Service:
     definition: ServiceDefinition
     runtime: Runtime
     handlers: tuple[Handler, ...]
-    root: httpx.AsyncClient
     clients: AsyncExitStack
+    root: httpx.AsyncClient = field(init=False)
     followed: int = 0
     roles: dict[tuple[str, Role, UUID], Stream] = field(default_factory=dict)
 
@@ -117,9 +117,7 @@ class Service:
 
 @asynccontextmanager
 async def service_over(definition: ServiceDefinition, database: str) -> AsyncIterator[Service]:
-    """The service over a database that has the kernel's tables."""
-    if definition.migrations is not None:
-        await migrate_in_thread(definition.migrations, database, application_role=None)
+    """The service over a database that has its tables."""
     pool = await create_pool(database, largest=10)
     engine = create_engine(database)
     # A relay would have verified the database; without one, that it is the same is known here.
@@ -174,7 +172,7 @@ async def service_over(definition: ServiceDefinition, database: str) -> AsyncIte
             demo=True,
             timers=Timers(ledger, definition.aggregates),
         )
-        service = Service(definition, runtime, tuple(handlers), httpx.AsyncClient(), clients)
+        service = Service(definition, runtime, tuple(handlers), clients)
         service.root = await service.client("root", administrator=True)
         yield service
     await engine.dispose()

@@ -98,7 +98,7 @@ class RunningSystem:
         """Where a service answers."""
         return self.local.status().addresses[service]
 
-    def gov(self, *arguments: str, timeout_s: float = 120) -> Said:
+    def gov(self, *arguments: str, timeout_s: float = 250) -> Said:
         """Run the command to its end, in a process of its own."""
         done = subprocess.run(
             [GOV, *arguments],

@@ -2,9 +2,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.integration.approvals.room import Room, furnished
+from tests.support import databases
+from tests.support.infrastructure import Infrastructure, SessionInfrastructure
 from tests.support.services import Service, service_over
 
 from approvals.entrypoints.processes import APPROVALS
+
+
+@pytest.fixture(scope="session")
+async def database_template(infrastructure: Infrastructure, session_infrastructure: SessionInfrastructure) -> str:
+    """The name of the database, with the directory besides the kernel's tables, that `database` copies."""
+    return await databases.template(session_infrastructure, infrastructure, APPROVALS.name, APPROVALS.migrations)
 
 
 @pytest.fixture

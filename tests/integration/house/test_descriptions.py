@@ -15,6 +15,7 @@ import uvicorn
 from tests.support.services import Service, definition_of, service_over, token
 
 from govevents.registry import SERVICES
+from govkernel.postgres import migrate_in_thread
 
 EXAMPLES: Final = int(os.environ.get("GOV_TEST_EXAMPLES", "4"))
 """How many requests are made up for an operation; GOV_TEST_EXAMPLES=200 makes a long run of it."""
@@ -28,8 +29,6 @@ CHECKS: Final = (
     "negative_data_rejection",
     "ignored_auth",
 )
-
-pytestmark = pytest.mark.timeout(300)
 
 
 @asynccontextmanager
@@ -49,6 +48,7 @@ async def test_every_request_is_answered_as_the_description_says(name: str, data
     definition = definition_of(name)
     description = tmp_path / "openapi.json"
     description.write_text(json.dumps(definition.api.openapi()), encoding="utf-8")
+    await migrate_in_thread(definition.migrations, database, application_role=None)
     async with service_over(definition, database) as service, served(service) as address:
         run = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("schemathesis"),

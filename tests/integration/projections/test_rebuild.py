@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from uuid import uuid4
 
-import pytest
 from aiokafka import AIOKafkaProducer
 from tests.support.telling import MAX, Teller, day
 
@@ -61,7 +60,6 @@ def a_life(teller: Teller) -> list[Document]:
     return teller.written
 
 
-@pytest.mark.timeout(180)
 async def test_a_rebuild_of_every_read_model_gives_the_same_digests(
     database: str, kafka: str, topic: Callable[..., str]
 ) -> None:
