@@ -913,8 +913,8 @@ class GateAgeRow(BaseModel):
 FigureRow = DurationRow | ConditionsRow | PortfolioRow | GateAgeRow
 
 
-class KpiAnswer(BaseModel):
-    """A KPI's figures by group; `total` is over all of them together, None where that would mean nothing."""
+class KpiHead(BaseModel):
+    """Which KPI was asked for, how it is computed, and what the answer rests on."""
 
     kpi: Code
     version: int
@@ -930,6 +930,11 @@ class KpiAnswer(BaseModel):
     offsets: dict[str, dict[int, int]]
     fold_versions: dict[str, int]
     provisional: bool
+
+
+class KpiAnswer(KpiHead):
+    """A KPI's figures by group; `total` is over all of them together, None where that would mean nothing."""
+
     rows: list[FigureRow]
     total: FigureRow | None
     undefined_because: Text | None
@@ -945,23 +950,9 @@ class BasisView(BaseModel):
     events: dict[str, str]
 
 
-class KpiExplanation(BaseModel):
+class KpiExplanation(KpiHead):
     """A KPI's figures, and the rows that they were computed from."""
 
-    kpi: Code
-    version: int
-    unit: Text
-    formula: Text
-    node: NodeId | None
-    from_gate: Code | None
-    to_gate: Code | None
-    by: Code | None
-    data_date: date
-    as_of: datetime | None
-    recorded_by: datetime | None
-    offsets: dict[str, dict[int, int]]
-    fold_versions: dict[str, int]
-    provisional: bool
     figures: list[FigureRow]
     total: FigureRow | None
     undefined_because: Text | None
