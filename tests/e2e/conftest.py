@@ -18,6 +18,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     try:
         running.local.up(detach=True)
         yield running
+        ended = running.ended_unasked()
+        assert not ended, "\n".join(line for name, lines in ended.items() for line in (f"{name} ended:", *lines))
     finally:
         running.local.forget()
 

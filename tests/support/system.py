@@ -90,6 +90,7 @@ class RunningSystem:
         self.local = LocalSystem(State(home), services)
         self.names = tuple(service.name for service in services)
         self.environment = environment_of(home)
+        self.killed: Counter[str] = Counter()
         self._tokens: dict[str, str] = {}
         # Services are killed and come back, so no connection is kept.
         self._http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
@@ -172,7 +173,16 @@ class RunningSystem:
         child = self.child(name)
         assert child.process is not None, f"{name} is {child.state.value}"
         process.kill_family(child.process.pid)
+        self.killed[name] += 1
         return child.restarts
+
+    def ended_unasked(self) -> dict[str, list[str]]:
+        """The processes that have ended more often than they were killed, each with the last lines of its log."""
+        return {
+            child.name: process.last_lines(self.local.state.logs / f"{child.name}.log", 60)
+            for child in self.local.status().children
+            if child.restarts > self.killed[child.name]
+        }
 
     async def wait_restarted(self, name: str, restarts: int) -> None:
         """Wait until the supervisor has started a process again, and it is ready."""
@@ -187,7 +197,9 @@ class RunningSystem:
         """Wait until every service says that it is."""
 
         async def ready() -> bool:
-            return all(self.ask(None, name, "/readyz").is_success for name in self.names)
+            with contextlib.suppress(httpx.TransportError):
+                return all(self.ask(None, name, "/readyz").is_success for name in self.names)
+            return False
 
         await eventually("every service is ready", ready, within_s=90)
 

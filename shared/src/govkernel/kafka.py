@@ -15,11 +15,12 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.client import CoordinationType
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, for_code
 from aiokafka.partitioner import murmur2
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
+from aiokafka.protocol.commit import OffsetCommitRequest
 from confluent_kafka import KafkaError as LibrdkafkaError
-from confluent_kafka import TopicPartition as CommittedPartition
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 T = TypeVar("T")
@@ -380,6 +381,29 @@ class PartitionReader:
             found = await self._consumer.end_offsets([TopicPartition(self.topic, each) for each in partitions])
         return {each.partition: offset for each, offset in found.items()}
 
+    async def commit(self, group: str, offsets: Mapping[int, int]) -> None:
+        """Show tools how far a consumer has come; nobody reads its offsets from there. Raises KafkaUnavailable.
+
+        librdkafka could do it too, but ends the whole process where the group's coordinator dies meanwhile.
+        """
+        if self._consumer is None:
+            raise KafkaUnavailable(f"{self.topic}: not connected")
+        client = self._consumer._client  # noqa: SLF001
+        request = OffsetCommitRequest(
+            group,
+            OffsetCommitRequest.DEFAULT_GENERATION_ID,
+            "",
+            OffsetCommitRequest.DEFAULT_RETENTION_TIME,
+            [(self.topic, [(partition, offset, "") for partition, offset in sorted(offsets.items())])],
+        )
+        with _as_unavailable(self.topic):
+            coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
+            answer = await client.send(coordinator, request)
+            for _, partitions in answer.topics:
+                for _, code in partitions:
+                    if code:
+                        raise for_code(code)
+
 
 async def _count_partitions(client: Any, topic: str) -> int:
     # By the metadata of all topics: asked for one that is missing, aiokafka keeps on asking, and logs each answer.
@@ -521,17 +545,6 @@ class TopicAdmin:
         for topic in topics:
             await self._known(topic.name)
         return tuple(created)
-
-    async def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Show tools how far a consumer has come; nobody reads its offsets from there. Raises KafkaUnavailable."""
-        partitions = [CommittedPartition(topic, partition, offset) for partition, offset in offsets.items()]
-        request = [ConsumerGroupTopicPartitions(group, partitions)]
-        client = self._admin()
-        futures = client.alter_consumer_group_offsets(request, request_timeout=self._timeout_s)
-        answer = await self._answer(client, topic, futures[group])
-        refused = next((each.error for each in answer.topic_partitions if each.error is not None), None)
-        if refused is not None:
-            raise KafkaUnavailable(f"{group}: the offsets of {topic} were not taken: {refused.str()}")
 
     async def _known(self, topic: str) -> None:
         # The controller answers once a topic is decided upon; brokers hear of it a little later.

@@ -3,7 +3,8 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Literal
 
 import structlog
@@ -16,6 +17,7 @@ SECRET_TEXT: Final = re.compile(
     re.IGNORECASE,
 )
 WITHHELD: Final = "[withheld]"
+SAID_AGAIN_AFTER_S: Final = 30.0
 
 
 def withhold_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -33,6 +35,28 @@ def _withheld(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_withheld("", inner) for inner in value]
     return value
+
+
+class SaidBefore(logging.Filter):
+    """Leaves out what a library goes on saying: the same place of its code is heard once in 30 s.
+
+    While Kafka is away, each of its clients says so ten times a second, and buries what we say of it.
+    """
+
+    def __init__(self, library: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(library)
+        self._monotonic = monotonic
+        self._said_at: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is to be heard."""
+        if not super().filter(record):
+            return True
+        place, now = (record.pathname, record.lineno), self._monotonic()
+        if now - self._said_at.get(place, float("-inf")) < SAID_AGAIN_AFTER_S:
+            return False
+        self._said_at[place] = now
+        return True
 
 
 def configure(*, service: str, log_format: Literal["json", "text"], level: str) -> None:
@@ -70,6 +94,7 @@ def configure(*, service: str, log_format: Literal["json", "text"], level: str) 
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(SaidBefore("aiokafka"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

@@ -201,17 +201,21 @@ async def test_committed_offsets_are_there_for_tools(
 ) -> None:
     name, group = topic(partitions=1), f"group-{uuid4().hex}"
     await producer.send(name, [Outgoing(uuid4(), "t", b"a")])
-    admin = TopicAdmin(address)
+    reader = PartitionReader(address, name)
+    with pytest.raises(KafkaUnavailable, match="not connected"):
+        await reader.commit(group, {0: 1})
+    await reader.start()
 
     async def taken() -> bool:
         # The first commit of a new cluster makes the broker create the topic that it keeps offsets in.
         try:
-            await admin.commit(group, name, {0: 1})
+            await reader.commit(group, {0: 1})
         except KafkaUnavailable:
             return False
         return True
 
     await until(taken)
+    await reader.close()
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:

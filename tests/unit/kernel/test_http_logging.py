@@ -75,3 +75,20 @@ def test_what_is_below_the_level_is_not_said(capsys: pytest.CaptureFixture[str])
     logs.logger("here").info("chatter")
     logging.getLogger("library").info("chatter")
     assert lines(capsys) == []
+
+
+def test_what_a_library_goes_on_saying_is_heard_once_in_half_a_minute() -> None:
+    now = [0.0]
+    said_before = logs.SaidBefore("aiokafka", monotonic=lambda: now[0])
+
+    def heard(name: str, line: int) -> bool:
+        return said_before.filter(logging.LogRecord(name, logging.ERROR, "conn.py", line, "away", None, None))
+
+    assert [heard("aiokafka.client", 7), heard("aiokafka.client", 7), heard("aiokafka.client", 8)] == [
+        True,
+        False,
+        True,
+    ]
+    assert [heard("govkernel.relay", 7), heard("govkernel.relay", 7)] == [True, True]
+    now[0] = 31
+    assert heard("aiokafka.client", 7)

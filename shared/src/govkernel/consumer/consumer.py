@@ -29,9 +29,12 @@ IDLE_RETRY_S: Final = 5.0
 SHORTEST_PAUSE_S: Final = 0.1
 IDENTITY_CHECK_S: Final = 30.0
 COMMIT_S: Final = 5.0
-GATHER_S: Final = 0.05
 PLENTY: Final = 500
-"""After a fetch of fewer records than this, more are let come together for so long: each batch costs the same."""
+LONGEST_REST_S: Final = 0.25
+"""After a batch of fewer records than plenty, a consumer rests three times as long as the batch took, at most so long.
+
+A batch costs much the same however few records it has: on a busy machine more come together, and each costs less.
+"""
 
 PARTITIONS: Final = """
 INSERT INTO consumer_partitions (consumer, topic, partition) SELECT $1, $2, generate_series(0, $3::int - 1)
@@ -120,7 +123,7 @@ class Consumer:
         self._too_new: dict[int, Stopped] = {}
         self._parked: dict[str, int] = {}
         self._claim_at = self._identify_at = self._commit_at = self._retry_at = self._pause_until = 0.0
-        self._gather_until = 0.0
+        self._rest_until = 0.0
         self._waits: dict[UUID, tuple[float, float]] = {}
         self._nudged = False
         self._committed: dict[int, int] = {}
@@ -172,12 +175,11 @@ class Consumer:
             await self._claim()
             self._claim_at = now + self._leases.lease_s / 3
         applied = await self._retry_parked()
-        await asyncio.sleep(self._gather_until - asyncio.get_running_loop().time())
+        await asyncio.sleep(self._rest_until - asyncio.get_running_loop().time())
         fetched = await self._reader.fetch(timeout_s=self._poll_s, most_records=self._most_records)
         fetched = [each for each in fetched if each.partition in self._held]
         if fetched:
-            if sum(len(each.records) for each in fetched) < PLENTY:
-                self._gather_until = asyncio.get_running_loop().time() + GATHER_S
+            began = asyncio.get_running_loop().time()
             epochs = {partition: lease.epoch for partition, lease in self._held.items()}
             taken = await self._inbox.take(fetched, self._replica, epochs)
             applied += taken.applied
@@ -189,6 +191,9 @@ class Consumer:
                 await self._give_up(taken.stopped)
             if taken.lost or taken.stopped:
                 self._read_only(self._held.keys() - taken.lost - taken.stopped.keys())
+            if sum(len(each.records) for each in fetched) < PLENTY:
+                ended = asyncio.get_running_loop().time()
+                self._rest_until = ended + min(LONGEST_REST_S, 3 * (ended - began))
             if taken.parked:
                 log.warning("%s: parked %d records of %s", self.handler.name, taken.parked, self.topic)
                 await self._count_parked()
@@ -333,8 +338,8 @@ class Consumer:
     async def _commit(self, group: str, offsets: dict[int, int]) -> None:
         # For tools alone: nobody reads these offsets, so a failure costs nothing but another attempt.
         try:
-            await self._topics.commit(group, self.topic, offsets)
-        except (KafkaUnavailable, TopicMissing):
+            await self._reader.commit(group, offsets)
+        except KafkaUnavailable:
             self._committed = {}
 
     async def _begin_anew(self, *, reconnect: bool) -> None:
