@@ -9,6 +9,8 @@ PACKAGES := contracts shared deploy/gov $(wildcard services/*)
 SOURCES := contracts/src shared/src deploy/gov/src $(wildcard services/*/src)
 TIERS := tests/unit tests/contract tests/integration tests/e2e
 SERVICES := $(notdir $(wildcard services/*))
+comma := ,
+space := $(subst ,, )
 # pip's own setting of this name, wherever it was made: uv doesn't read pip's, and would look elsewhere for packages.
 pip_setting = $$($(BIN)/python -m pip config list | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | tail -n 1)
 uv_settings = \
@@ -16,6 +18,9 @@ uv_settings = \
 	[ -z "$$UV_DEFAULT_INDEX" ] || export UV_DEFAULT_INDEX; \
 	SSL_CERT_FILE="$${SSL_CERT_FILE:-$(call pip_setting,cert)}"; \
 	[ -z "$$SSL_CERT_FILE" ] || export SSL_CERT_FILE;
+
+# What is imported once is kept compiled: a start of five services would compile the same modules five times.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -92,7 +97,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(VENV)/uv.lock
 	@$(uv_settings) \
 	 VIRTUAL_ENV="$(CURDIR)/$(VENV)"; export VIRTUAL_ENV; \
-	 $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --requirement requirements.lock && \
+	 $(BIN)/uv pip install --quiet --require-hashes --requirement requirements.lock && \
 	 $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(foreach package,$(PACKAGES),--editable $(package))
-	@$(BIN)/python -m compileall -q $(SOURCES)
+	@$(BIN)/python -P -c 'import alembic.command, gov.cli.app, gov.demo.play, $(subst $(space),$(comma),$(SERVICES:%=%.entrypoints.processes))'
 	@touch $@
