@@ -30,8 +30,8 @@ SHORTEST_PAUSE_S: Final = 0.1
 IDENTITY_CHECK_S: Final = 30.0
 COMMIT_S: Final = 5.0
 PLENTY: Final = 500
-LONGEST_REST_S: Final = 0.25
-"""After a batch of fewer records than plenty, a consumer rests three times as long as the batch took, at most so long.
+LONGEST_REST_S: Final = 0.1
+"""After a batch of fewer records than plenty, a consumer rests as long as the batch took, at most so long.
 
 A batch costs much the same however few records it has: on a busy machine more come together, and each costs less.
 """
@@ -193,7 +193,7 @@ class Consumer:
                 self._read_only(self._held.keys() - taken.lost - taken.stopped.keys())
             if sum(len(each.records) for each in fetched) < PLENTY:
                 ended = asyncio.get_running_loop().time()
-                self._rest_until = ended + min(LONGEST_REST_S, 3 * (ended - began))
+                self._rest_until = ended + min(LONGEST_REST_S, ended - began)
             if taken.parked:
                 log.warning("%s: parked %d records of %s", self.handler.name, taken.parked, self.topic)
                 await self._count_parked()
