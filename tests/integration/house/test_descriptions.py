@@ -18,7 +18,7 @@ from govevents.registry import SERVICES
 from govkernel.postgres import migrate_in_thread
 
 EXAMPLES: Final = int(os.environ.get("GOV_TEST_EXAMPLES", "4"))
-"""How many requests are made up for an operation; GOV_TEST_EXAMPLES=200 makes a long run of it."""
+"""How many requests are made up for an operation; GOV_TEST_EXAMPLES=200 and --timeout 0 make a long run."""
 
 CHECKS: Final = (
     "not_a_server_error",
@@ -38,9 +38,11 @@ async def served(service: Service) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        await serving
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
 
 
 @pytest.mark.parametrize("name", SERVICES)

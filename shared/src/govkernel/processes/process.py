@@ -47,7 +47,6 @@ from govkernel.relay import Relay
 from govkernel.settings import Settings
 
 ROLES: Final = ("api", "relay", "consumer", "migrate", "all", "openapi")
-OWNER: Final = "GOV_MIGRATION_DATABASE_URL"
 LARGEST_POOL: Final = 20
 DRAIN_HTTP_S: Final = 5.0
 DRAIN_CONSUMERS_S: Final = 2.5
@@ -163,7 +162,9 @@ def run(definition: ServiceDefinition, argv: Sequence[str]) -> int:
     try:
         if role == "migrate":
             if settings.migration_database_url is None:
-                log.error("not_migrated", reason=f"{OWNER} is not set; give the address of the owning role")
+                log.error(
+                    "not_migrated", reason="GOV_MIGRATION_DATABASE_URL is not set; give the address of the owning role"
+                )
                 return 2
             asyncio.run(_migrate(definition, settings, asyncio.Event()))
             return 0
