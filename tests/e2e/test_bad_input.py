@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 from tests.e2e.conftest import Office, open_office
 from tests.support.system import RunningSystem, problem, subject
@@ -29,11 +29,11 @@ class Scene:
     elsewhere: str
     elsewhere_portfolio: str
 
-    def vote(self, username: str, review: str, version: int | None, **changes: Any) -> httpx.Response:
+    def vote(self, username: str, review: str, version: int | None, **changes: Any) -> httpx2.Response:
         headers = {} if version is None else {"If_Match": f'"{version}"'}
         return self.system.say(username, "approvals", f"/reviews/{review}/votes", {**APPROVE, **changes}, **headers)
 
-    def register(self, username: str = "ana", **changes: Any) -> httpx.Response:
+    def register(self, username: str = "ana", **changes: Any) -> httpx2.Response:
         return self.system.say(username, "projects", "/projects", self.registration(**changes))
 
     def registration(self, **changes: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Scene:
         node = {"portfolio": self.office.portfolio, "parent": self.office.portfolio}
         return {**node, "reference": "BAD", "name": "Bad", "charter": charter, **changes}
 
-    def raw(self, content: bytes, media_type: str = "application/json", path: str = "/portfolios") -> httpx.Response:
+    def raw(self, content: bytes, media_type: str = "application/json", path: str = "/portfolios") -> httpx2.Response:
         headers = {"Content-Type": media_type}
         return self.system.send("POST", "ana", "projects", path, content=content, headers=headers)
 
@@ -78,31 +78,31 @@ def scene(system: RunningSystem, office: Office) -> Scene:
     )
 
 
-Case = tuple[Callable[[Scene], httpx.Response], int, str, str | None]
+Case = tuple[Callable[[Scene], httpx2.Response], int, str, str | None]
 
 
-def review_of_nothing(scene: Scene) -> httpx.Response:
+def review_of_nothing(scene: Scene) -> httpx2.Response:
     body = {"project": NOWHERE, "kind": "gate", "gate": "G1", "question": "?"}
     return scene.system.say("ana", "approvals", "/reviews", body)
 
 
-def reused_key(scene: Scene) -> httpx.Response:
+def reused_key(scene: Scene) -> httpx2.Response:
     key, path = str(uuid4()), f"/projects/{scene.project}/milestones"
     body = {"milestone": "Built", "basis": "planned", "date": "2031-01-01"}
     assert scene.system.say("ana", "projects", path, body, key=key).is_success
     return scene.system.say("ana", "projects", path, {**body, "date": "2032-01-01"}, key=key)
 
 
-def another_currency(scene: Scene) -> httpx.Response:
+def another_currency(scene: Scene) -> httpx2.Response:
     path = f"/reviews/{scene.in_euros}/submissions"
     return scene.system.say("max", "approvals", path, {"proposed": "go"}, If_Match='"1"')
 
 
-def future_import(scene: Scene) -> httpx.Response:
+def future_import(scene: Scene) -> httpx2.Response:
     return scene.system.say("ana", "projects", "/projects", scene.registration(), Gov_Time="2999-01-01T00:00:00Z")
 
 
-def assessed_beyond_the_matrix(scene: Scene) -> httpx.Response:
+def assessed_beyond_the_matrix(scene: Scene) -> httpx2.Response:
     raised = {"project": scene.project, "kind": "threat", "title": "T", "cause": "C", "event": "E", "effect": "F"}
     more = {"category": "ground", "owner": subject("max"), "proximity": None}
     risk = scene.system.done("max", "risks", "/risks", {**raised, **more})["stream"]
@@ -118,7 +118,7 @@ def assessed_beyond_the_matrix(scene: Scene) -> httpx.Response:
     return scene.system.say("max", "risks", f"/risks/{risk}/assessments", assessed)
 
 
-def report_that_ends_before_it_begins(scene: Scene) -> httpx.Response:
+def report_that_ends_before_it_begins(scene: Scene) -> httpx2.Response:
     body = {
         "project": scene.project,
         "period_start": "2030-02-01",

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pandas as pd
 import pytest
 from tests.support.system import DATA, MAPPINGS, RunningSystem, Said
@@ -142,7 +142,7 @@ def test_the_table_says_whose_decision_each_value_is(
     system: RunningSystem, imported: Imported, water: pd.DataFrame
 ) -> None:
     path = f"/value-bands/{imported.portfolios[WATER]}/decisions"
-    with httpx.Client(
+    with httpx2.Client(
         base_url=system.address("approvals"), headers={"Authorization": f"Bearer {system.token('ana')}"}
     ) as client:
         for value, body in zip(water["FFC"], water["Approval body"], strict=True):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-import httpx
+import httpx2
 from tests.e2e.conftest import Office
 from tests.support.system import RunningSystem
 
@@ -48,7 +48,7 @@ async def read_on(
     answers = []
     headers = {"Authorization": f"Bearer {system.token('ana')}"}
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    async with httpx.AsyncClient(base_url=system.address("projections"), headers=headers, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=system.address("projections"), headers=headers, timeout=30) as client:
         while not stop.is_set():
             answered = await client.get(path, params={"node": node, "as_of": moment})
             answers.append((answered.status_code, answered.json().get("rows")))

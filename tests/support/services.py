@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-import httpx
+import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from tests.support.streams import Stream
@@ -54,8 +54,8 @@ def token(name: str, *, administrator: bool = False, demo: bool = False) -> str:
     return "Bearer " + jwt.encode({"alg": "ES256", "kid": "one"}, claims, KEY, algorithms=["ES256"])
 
 
-async def _keys(_request: httpx.Request) -> httpx.Response:
-    return httpx.Response(200, json={"keys": [{**KEY.as_dict(private=False), "kid": "one"}]})
+async def _keys(_request: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(200, json={"keys": [{**KEY.as_dict(private=False), "kid": "one"}]})
 
 
 def definition_of(service: str) -> ServiceDefinition:
@@ -75,15 +75,15 @@ class Service:
     runtime: Runtime
     handlers: tuple[Handler, ...]
     clients: AsyncExitStack
-    root: httpx.AsyncClient = field(init=False)
+    root: httpx2.AsyncClient = field(init=False)
     followed: int = 0
     roles: dict[tuple[str, Role, UUID], Stream] = field(default_factory=dict)
 
-    async def client(self, name: str, **claims: bool) -> httpx.AsyncClient:
+    async def client(self, name: str, **claims: bool) -> httpx2.AsyncClient:
         """A client with a person's token."""
-        transport = httpx.ASGITransport(self.definition.api.application(self.runtime), raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(self.definition.api.application(self.runtime), raise_app_exceptions=False)
         return await self.clients.enter_async_context(
-            httpx.AsyncClient(
+            httpx2.AsyncClient(
                 transport=transport,
                 base_url=f"http://{self.definition.name}",
                 headers={"Authorization": token(name, **claims)},
@@ -149,7 +149,7 @@ async def service_over(definition: ServiceDefinition, database: str) -> AsyncIte
         for each in definition.reactions
     )
     async with AsyncExitStack() as clients:
-        issuer = await clients.enter_async_context(httpx.AsyncClient(transport=httpx.MockTransport(_keys)))
+        issuer = await clients.enter_async_context(httpx2.AsyncClient(transport=httpx2.MockTransport(_keys)))
         health = Health()
         health.starting = None
         runtime = Runtime(
@@ -179,7 +179,7 @@ async def service_over(definition: ServiceDefinition, database: str) -> AsyncIte
     await pool.close()
 
 
-def problem(answer: httpx.Response, status: int, slug: str) -> Any:
+def problem(answer: httpx2.Response, status: int, slug: str) -> Any:
     """The problem document of an answer that must have this status and type."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -188,7 +188,7 @@ def problem(answer: httpx.Response, status: int, slug: str) -> Any:
     return said
 
 
-def done(answer: httpx.Response, status: int = 200) -> Any:
+def done(answer: httpx2.Response, status: int = 200) -> Any:
     """The body of an answer that must have succeeded."""
     assert answer.status_code == status, answer.text
     return answer.json()

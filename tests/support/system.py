@@ -17,7 +17,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import asyncpg
-import httpx
+import httpx2
 import psutil
 
 from gov.client.addresses import WEB
@@ -93,7 +93,7 @@ class RunningSystem:
         self.killed: Counter[str] = Counter()
         self._tokens: dict[str, str] = {}
         # Services are killed and come back, so no connection is kept.
-        self._http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+        self._http = httpx2.Client(limits=httpx2.Limits(max_keepalive_connections=0))
 
     def address(self, service: str) -> str:
         """Where a service answers."""
@@ -132,20 +132,20 @@ class RunningSystem:
             self._tokens[username] = answered.raise_for_status().json()["access_token"]
         return self._tokens[username]
 
-    def ask(self, username: str | None, service: str, path: str, **parameters: str) -> httpx.Response:
+    def ask(self, username: str | None, service: str, path: str, **parameters: str) -> httpx2.Response:
         """GET as a person."""
         return self.send("GET", username, service, path, params=parameters)
 
     def say(
         self, username: str | None, service: str, path: str, body: Any, *, key: str | None = None, **headers: str
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """POST as a person; a header's name is given with underscores."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             sent["Idempotency-Key"] = key
         return self.send("POST", username, service, path, json=body, headers=sent)
 
-    def send(self, method: str, username: str | None, service: str, path: str, **request: Any) -> httpx.Response:
+    def send(self, method: str, username: str | None, service: str, path: str, **request: Any) -> httpx2.Response:
         """Any request, as a person or as nobody."""
         headers = {**(request.pop("headers", None) or {})}
         if username is not None:
@@ -197,7 +197,7 @@ class RunningSystem:
         """Wait until every service says that it is."""
 
         async def ready() -> bool:
-            with contextlib.suppress(httpx.TransportError):
+            with contextlib.suppress(httpx2.TransportError):
                 return all(self.ask(None, name, "/readyz").is_success for name in self.names)
             return False
 
@@ -222,16 +222,11 @@ class RunningSystem:
 
     async def fetch(self, service: str, query: str, *parameters: Any) -> list[asyncpg.Record]:
         """Rows from a service's database, read as the service itself."""
-        url = self.local.environment(service)["GOV_DATABASE_URL"]
-        connection = await asyncpg.connect(url, timeout=10)
-        try:
-            return await connection.fetch(query, *parameters)
-        finally:
-            await connection.close()
+        return await fetch(self.local, service, query, *parameters)
 
     async def event_count(self, service: str) -> int:
         """How many events a service's ledger has."""
-        return int((await self.fetch(service, "SELECT count(*) FROM events"))[0][0])
+        return await event_count(self.local, service)
 
     async def event_counts(self) -> dict[str, int]:
         """How many events each ledger has."""
@@ -280,6 +275,20 @@ class RunningSystem:
         """A project's status as a service has heard of it, None where it has not heard of it."""
         rows = await self.fetch(service, "SELECT status FROM read.nodes WHERE node = $1", UUID(node))
         return str(rows[0]["status"]) if rows else None
+
+
+async def fetch(local: LocalSystem, service: str, query: str, *parameters: Any) -> list[asyncpg.Record]:
+    """Rows from a service's database, read as the service itself."""
+    connection = await asyncpg.connect(local.environment(service)["GOV_DATABASE_URL"], timeout=10)
+    try:
+        return await connection.fetch(query, *parameters)
+    finally:
+        await connection.close()
+
+
+async def event_count(local: LocalSystem, service: str) -> int:
+    """How many events a service's ledger has."""
+    return int((await fetch(local, service, "SELECT count(*) FROM events"))[0][0])
 
 
 def environment_of(home: Path) -> dict[str, str]:
@@ -335,7 +344,7 @@ def misordered_in(entries: list[Entry], records: list[tuple[bytes | None, bytes 
     return wrong
 
 
-def problem(answered: httpx.Response) -> Mapping[str, Any]:
+def problem(answered: httpx2.Response) -> Mapping[str, Any]:
     """The problem document of an answer."""
     assert answered.headers["content-type"] == "application/problem+json", answered.text
     document: Mapping[str, Any] = answered.json()

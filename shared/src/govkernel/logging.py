@@ -99,7 +99,7 @@ def configure(*, service: str, log_format: Literal["json", "text"], level: str) 
     root.handlers = [handler]
     root.setLevel(level.upper())
     # The libraries say each connection and request at info, which the access log has already said.
-    for chatty in ("httpx", "httpcore", "aiokafka", "alembic", "uvicorn.error"):
+    for chatty in ("httpx2", "httpcore2", "aiokafka", "alembic", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
 
 

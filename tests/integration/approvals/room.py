@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-import httpx
+import httpx2
 from tests.support.nodes import heard_portfolio, heard_project
 from tests.support.services import Service, done, subject
 from tests.support.streams import Stream
@@ -48,7 +48,7 @@ class Room:
         """The project's id."""
         return str(self.project_stream.stream)
 
-    async def as_(self, name: str) -> httpx.AsyncClient:
+    async def as_(self, name: str) -> httpx2.AsyncClient:
         """A client with a person's token."""
         return await self.service.client(name)
 
@@ -78,7 +78,7 @@ class Room:
         answer = await (await self.as_("max")).post("/reviews", json=self.question(**changed))
         return str(done(answer, 201)["stream"])
 
-    async def submit(self, review: str, who: str = "max", *, seen: int = 1, **changed: Any) -> httpx.Response:
+    async def submit(self, review: str, who: str = "max", *, seen: int = 1, **changed: Any) -> httpx2.Response:
         """Submit a review with Go as the proposal."""
         client = await self.as_(who)
         body = {"proposed": "go", **changed}
@@ -92,7 +92,7 @@ class Room:
 
     async def vote(
         self, review: str, who: str, *, seen: int, claims: list[dict[str, Any]] | None = None, **changed: Any
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Vote, having seen a version of the review; `claims` is what the voter says to have seen, if anything."""
         client = await self.as_(who)
         if claims is not None:
@@ -116,7 +116,7 @@ async def register(service: Service, who: str, account: str | None = None, **cha
     return dict(done(await service.root.post("/directory", json=body)))
 
 
-async def assign(service: Service, name: str, role: Role, node: str, **changed: Any) -> httpx.Response:
+async def assign(service: Service, name: str, role: Role, node: str, **changed: Any) -> httpx2.Response:
     """Give a person a role at a node, over the API."""
     body = {"holder": str(subject(name)), "role": role.value, "node": node, "first_day": DAY, **changed}
     return await service.root.post("/role-assignments", json=body)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
@@ -143,8 +143,8 @@ def token(sub: str = "ana", *, administrator: bool = True, demo: bool = False) -
     return "Bearer " + jwt.encode({"alg": "ES256", "kid": "one"}, claims, KEY, algorithms=["ES256"])
 
 
-async def keys(_request: httpx.Request) -> httpx.Response:
-    return httpx.Response(200, json={"keys": [{**KEY.as_dict(private=False), "kid": "one"}]})
+async def keys(_request: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(200, json={"keys": [{**KEY.as_dict(private=False), "kid": "one"}]})
 
 
 def started() -> Health:
@@ -168,7 +168,7 @@ async def runtime(database: str) -> AsyncIterator[Runtime]:
         clock=lambda: datetime.now(UTC),
         refusal_status=jars.refusal_status,
     )
-    async with httpx.AsyncClient(transport=httpx.MockTransport(keys)) as issuer:
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(keys)) as issuer:
         yield Runtime(
             service="testing",
             ledger=ledger,
@@ -190,27 +190,27 @@ async def runtime(database: str) -> AsyncIterator[Runtime]:
 
 
 @asynccontextmanager
-async def client_of(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(jars.application(runtime), raise_app_exceptions=False)
-    async with httpx.AsyncClient(
+async def client_of(runtime: Runtime) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(jars.application(runtime), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(
         transport=transport, base_url="http://testing", headers={"Authorization": token()}
     ) as client:
         yield client
 
 
 @pytest.fixture
-async def client(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
+async def client(runtime: Runtime) -> AsyncIterator[httpx2.AsyncClient]:
     async with client_of(runtime) as client:
         yield client
 
 
-async def opened(client: httpx.AsyncClient, limit: int = 2) -> str:
+async def opened(client: httpx2.AsyncClient, limit: int = 2) -> str:
     answer = await client.post("/jars", json={"limit": limit})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["stream"])
 
 
-def problem(answer: httpx.Response, status: int, slug: str) -> Any:
+def problem(answer: httpx2.Response, status: int, slug: str) -> Any:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     said = answer.json()
@@ -222,7 +222,7 @@ def problem(answer: httpx.Response, status: int, slug: str) -> Any:
     return said
 
 
-async def test_a_command_answers_with_the_identities_of_its_events(client: httpx.AsyncClient) -> None:
+async def test_a_command_answers_with_the_identities_of_its_events(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/jars", json={"limit": 2})
     assert answer.status_code == 201
     stream = answer.json()["stream"]
@@ -237,7 +237,7 @@ async def test_a_command_answers_with_the_identities_of_its_events(client: httpx
     assert (second.status_code, second.headers["etag"]) == (200, '"2"')
 
 
-async def test_the_event_says_who_asked_and_under_which_trace(client: httpx.AsyncClient, runtime: Runtime) -> None:
+async def test_the_event_says_who_asked_and_under_which_trace(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = await client.post("/jars", json={"limit": 2}, headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     (recorded,) = await runtime.ledger.events(UUID(answer.json()["stream"]))
@@ -249,7 +249,7 @@ async def test_the_event_says_who_asked_and_under_which_trace(client: httpx.Asyn
 
 
 async def test_a_retry_under_the_same_key_gets_the_same_answer_and_adds_nothing(
-    client: httpx.AsyncClient, runtime: Runtime
+    client: httpx2.AsyncClient, runtime: Runtime
 ) -> None:
     first = await client.post("/jars", json={"limit": 2}, headers={"Idempotency-Key": "k1"})
     again = await client.post(
@@ -260,13 +260,13 @@ async def test_a_retry_under_the_same_key_gets_the_same_answer_and_adds_nothing(
     assert len(await runtime.ledger.events(UUID(first.json()["stream"]))) == 1
 
 
-async def test_a_key_with_another_request_is_refused(client: httpx.AsyncClient) -> None:
+async def test_a_key_with_another_request_is_refused(client: httpx2.AsyncClient) -> None:
     await client.post("/jars", json={"limit": 2}, headers={"Idempotency-Key": "k2"})
     answer = await client.post("/jars", json={"limit": 3}, headers={"Idempotency-Key": "k2"})
     problem(answer, 422, "idempotency-key-reused")
 
 
-async def test_two_callers_may_choose_the_same_key(client: httpx.AsyncClient) -> None:
+async def test_two_callers_may_choose_the_same_key(client: httpx2.AsyncClient) -> None:
     one = await client.post("/jars", json={"limit": 2}, headers={"Idempotency-Key": "k"})
     other = await client.post(
         "/jars", json={"limit": 2}, headers={"Idempotency-Key": "k", "Authorization": token("bo")}
@@ -276,12 +276,12 @@ async def test_two_callers_may_choose_the_same_key(client: httpx.AsyncClient) ->
 
 
 @pytest.mark.parametrize("key", ["", "a" * 201, "a\tb", "\u00e9"])
-async def test_a_malformed_key_is_refused(client: httpx.AsyncClient, key: str) -> None:
+async def test_a_malformed_key_is_refused(client: httpx2.AsyncClient, key: str) -> None:
     answer = await client.post("/jars", json={"limit": 2}, headers={b"Idempotency-Key": key.encode()})
     assert problem(answer, 400, "malformed-header")["errors"][0]["parameter"] == "Idempotency-Key"
 
 
-async def test_the_key_is_looked_at_before_the_version(client: httpx.AsyncClient) -> None:
+async def test_the_key_is_looked_at_before_the_version(client: httpx2.AsyncClient) -> None:
     jar = await opened(client)
     headers = {"If-Match": '"1"', "Idempotency-Key": "close"}
     closed = await client.post(f"/jars/{jar}/closing", headers=headers)
@@ -290,7 +290,7 @@ async def test_the_key_is_looked_at_before_the_version(client: httpx.AsyncClient
     assert again.json() == closed.json()
 
 
-async def test_a_stale_version_is_told_the_current_one(client: httpx.AsyncClient) -> None:
+async def test_a_stale_version_is_told_the_current_one(client: httpx2.AsyncClient) -> None:
     jar = await opened(client)
     await client.post(f"/jars/{jar}/coins", json={"by": "bo"})
     answer = await client.post(f"/jars/{jar}/closing", headers={"If-Match": '"1"'})
@@ -299,7 +299,7 @@ async def test_a_stale_version_is_told_the_current_one(client: httpx.AsyncClient
     assert answer.headers["etag"] == '"2"'
 
 
-async def test_what_has_to_be_seen_first_asks_for_if_match(client: httpx.AsyncClient) -> None:
+async def test_what_has_to_be_seen_first_asks_for_if_match(client: httpx2.AsyncClient) -> None:
     jar = await opened(client)
     problem(await client.post(f"/jars/{jar}/closing"), 428, "if-match-required")
     for header in ("1", 'W/"1"', "*", '"1", "2"', '"0"', '""', '"x"'):
@@ -307,7 +307,7 @@ async def test_what_has_to_be_seen_first_asks_for_if_match(client: httpx.AsyncCl
         problem(answer, 400, "malformed-header")
 
 
-async def test_racing_callers_without_if_match_all_get_in_and_with_it_one_does(client: httpx.AsyncClient) -> None:
+async def test_racing_callers_without_if_match_all_get_in_and_with_it_one_does(client: httpx2.AsyncClient) -> None:
     jar = await opened(client, limit=100)
     answers = await asyncio.gather(*(client.post(f"/jars/{jar}/coins", json={"by": f"p{n}"}) for n in range(8)))
     assert {answer.status_code for answer in answers} == {200}
@@ -318,7 +318,7 @@ async def test_racing_callers_without_if_match_all_get_in_and_with_it_one_does(c
     assert sorted(answer.status_code for answer in raced) == [200, 412, 412, 412, 412]
 
 
-async def test_a_refusal_is_a_problem_of_its_own_type_with_its_facts_and_is_final(client: httpx.AsyncClient) -> None:
+async def test_a_refusal_is_a_problem_of_its_own_type_with_its_facts_and_is_final(client: httpx2.AsyncClient) -> None:
     jar = await opened(client, limit=1)
     await client.post(f"/jars/{jar}/coins", json={"by": "bo"})
     for _ in range(2):
@@ -332,12 +332,12 @@ UNHEARD_OF = "6f1f1a7e-5b0a-4c5e-9d3b-2f8f6a1d9b10"
 
 
 @pytest.mark.parametrize("jar", [UNHEARD_OF, "not-an-id", "00000000000040008000000000000001"])
-async def test_an_unknown_stream_is_not_found(client: httpx.AsyncClient, jar: str) -> None:
+async def test_an_unknown_stream_is_not_found(client: httpx2.AsyncClient, jar: str) -> None:
     problem(await client.post(f"/jars/{jar}/coins", json={"by": "bo"}), 404, "not-found")
     problem(await client.post(f"/jars/{jar}/closing", headers={"If-Match": '"1"'}), 404, "not-found")
 
 
-async def test_nobody_may_do_anything_that_no_rule_allows(client: httpx.AsyncClient, runtime: Runtime) -> None:
+async def test_nobody_may_do_anything_that_no_rule_allows(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     jar = await opened(client)
     bo = {"Authorization": token("bo", administrator=False), "Idempotency-Key": "once"}
     said = problem(await client.post(f"/jars/{jar}/coins", json={"by": "bo"}, headers=bo), 403, "not-allowed")
@@ -349,7 +349,7 @@ async def test_nobody_may_do_anything_that_no_rule_allows(client: httpx.AsyncCli
     assert answer.status_code == 200, "a denial leaves no row: the same key may come again"
 
 
-async def test_without_a_token_everything_is_closed_but_health(client: httpx.AsyncClient) -> None:
+async def test_without_a_token_everything_is_closed_but_health(client: httpx2.AsyncClient) -> None:
     for path in ("/jars", f"/jars/{uuid4()}"):
         problem(await client.get(path, headers={"Authorization": ""}), 401, "not-authenticated")
     answer = await client.post("/jars", json={"limit": 1}, headers={"Authorization": "Bearer a.b.c"})
@@ -358,7 +358,7 @@ async def test_without_a_token_everything_is_closed_but_health(client: httpx.Asy
     assert (await client.get("/livez", headers={"Authorization": ""})).status_code == 200
 
 
-async def test_bad_input_names_field_value_and_remedy(client: httpx.AsyncClient) -> None:
+async def test_bad_input_names_field_value_and_remedy(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/jars", json={"limit": "2", "colour": "red"})
     errors = {each["pointer"]: each for each in problem(answer, 422, "invalid-input")["errors"]}
     assert errors["/limit"] == {
@@ -370,13 +370,13 @@ async def test_bad_input_names_field_value_and_remedy(client: httpx.AsyncClient)
     assert errors["/colour"]["remedy"] == "remove it, or correct its name"
 
 
-async def test_a_value_that_an_event_may_not_hold_is_bad_input_too(client: httpx.AsyncClient) -> None:
+async def test_a_value_that_an_event_may_not_hold_is_bad_input_too(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/jars", json={"limit": 2, "shelf": ""})
     said = problem(answer, 422, "invalid-input")
     assert said["errors"][0]["pointer"] == "/shelf"
 
 
-async def test_bodies_are_json_and_bounded(client: httpx.AsyncClient) -> None:
+async def test_bodies_are_json_and_bounded(client: httpx2.AsyncClient) -> None:
     large = json.dumps({"limit": 1, "note": "a" * 300_000}).encode()
     plain = {"Content-Type": "application/json"}
     problem(await client.post("/jars", content=large, headers=plain), 413, "body-too-large")
@@ -390,7 +390,7 @@ async def test_bodies_are_json_and_bounded(client: httpx.AsyncClient) -> None:
     problem(await client.post("/jars", content=b"", headers=plain), 400, "malformed-json")
 
 
-async def test_markup_comes_back_as_text_in_json(client: httpx.AsyncClient) -> None:
+async def test_markup_comes_back_as_text_in_json(client: httpx2.AsyncClient) -> None:
     jar = await opened(client)
     await client.post(f"/jars/{jar}/coins", json={"by": "<script>alert(1)</script>"})
     answer = await client.get(f"/jars/{jar}")
@@ -400,7 +400,7 @@ async def test_markup_comes_back_as_text_in_json(client: httpx.AsyncClient) -> N
     assert answer.json()["coins"] == ["<script>alert(1)</script>"]
 
 
-async def test_the_framework_says_no_in_the_same_words(client: httpx.AsyncClient) -> None:
+async def test_the_framework_says_no_in_the_same_words(client: httpx2.AsyncClient) -> None:
     problem(await client.get("/nowhere"), 404, "not-found")
     answer = await client.put("/jars")
     problem(answer, 405, "method-not-allowed")
@@ -408,7 +408,7 @@ async def test_the_framework_says_no_in_the_same_words(client: httpx.AsyncClient
 
 
 async def test_a_fault_tells_its_correlation_and_nothing_else(
-    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await client.post("/faults")
     said = problem(answer, 500, "unexpected")
@@ -416,11 +416,11 @@ async def test_a_fault_tells_its_correlation_and_nothing_else(
     assert said["correlation"] in said["detail"]
 
 
-async def test_a_query_that_decided_nothing_about_its_caller_gives_nothing(client: httpx.AsyncClient) -> None:
+async def test_a_query_that_decided_nothing_about_its_caller_gives_nothing(client: httpx2.AsyncClient) -> None:
     problem(await client.get("/undecided"), 500, "unexpected")
 
 
-async def test_a_query_gives_the_etag_and_honours_it(client: httpx.AsyncClient) -> None:
+async def test_a_query_gives_the_etag_and_honours_it(client: httpx2.AsyncClient) -> None:
     jar = await opened(client)
     first = await client.get(f"/jars/{jar}")
     assert (first.json(), first.headers["etag"]) == ({"limit": 2, "coins": []}, '"1"')
@@ -442,7 +442,7 @@ async def test_a_query_gives_the_etag_and_honours_it(client: httpx.AsyncClient) 
     ],
 )
 async def test_a_query_parameter_that_is_wrong_or_unknown_is_named(
-    client: httpx.AsyncClient, query: str, parameter: str
+    client: httpx2.AsyncClient, query: str, parameter: str
 ) -> None:
     jar = await opened(client)
     answer = await client.get(f"/jars/{jar}?{query}")
@@ -450,7 +450,7 @@ async def test_a_query_parameter_that_is_wrong_or_unknown_is_named(
     assert answer.json()["errors"][0]["parameter"] == parameter
 
 
-async def test_pages_follow_each_other_without_gap_or_repeat(client: httpx.AsyncClient) -> None:
+async def test_pages_follow_each_other_without_gap_or_repeat(client: httpx2.AsyncClient) -> None:
     made = {await opened(client) for _ in range(7)}
     seen: list[str] = []
     url: str | None = "/jars?limit=3&kind=testing.JarOpened"
@@ -468,18 +468,18 @@ async def test_pages_follow_each_other_without_gap_or_repeat(client: httpx.Async
 
 
 @pytest.mark.parametrize("cursor", ["x", "bm90anNvbg", "WzEsMl0", "WyJhIl0", "eyJhIjoxfQ", "a" * 3000])
-async def test_a_cursor_of_another_list_is_refused(client: httpx.AsyncClient, cursor: str) -> None:
+async def test_a_cursor_of_another_list_is_refused(client: httpx2.AsyncClient, cursor: str) -> None:
     problem(await client.get("/jars", params={"cursor": cursor}), 400, "malformed-header")
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "x", "-1"])
-async def test_a_page_has_bounds(client: httpx.AsyncClient, limit: str) -> None:
+async def test_a_page_has_bounds(client: httpx2.AsyncClient, limit: str) -> None:
     said = problem(await client.get(f"/jars?limit={limit}"), 422, "invalid-input")
     assert said["errors"][0]["parameter"] == "limit"
 
 
 async def test_a_query_waits_until_what_the_caller_wrote_is_visible(
-    client: httpx.AsyncClient, runtime: Runtime
+    client: httpx2.AsyncClient, runtime: Runtime
 ) -> None:
     jar = await opened(client)
     heard = uuid4()
@@ -511,11 +511,11 @@ async def test_a_wait_for_a_version_that_never_comes_is_bounded(runtime: Runtime
 
 
 @pytest.mark.parametrize("header", ["x", "1@1", f"{UNHEARD_OF}@0", ",".join([f"{UNHEARD_OF}@1"] * 9)])
-async def test_a_malformed_minimum_version_is_refused(client: httpx.AsyncClient, header: str) -> None:
+async def test_a_malformed_minimum_version_is_refused(client: httpx2.AsyncClient, header: str) -> None:
     problem(await client.get("/jars", headers={"Gov-Min-Version": header}), 400, "malformed-header")
 
 
-async def test_an_import_sets_the_time_and_needs_its_own_right(client: httpx.AsyncClient, runtime: Runtime) -> None:
+async def test_an_import_sets_the_time_and_needs_its_own_right(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     told = {"Gov-Time": "2020-01-31T09:00:00+02:00"}
     answer = await client.post("/jars", json={"limit": 2}, headers=told)
     (recorded,) = await runtime.ledger.events(UUID(answer.json()["stream"]))
@@ -528,7 +528,7 @@ async def test_an_import_sets_the_time_and_needs_its_own_right(client: httpx.Asy
 
 
 @pytest.mark.parametrize("told", ["yesterday", "2020-01-31T09:00:00", "2999-01-01T00:00:00Z"])
-async def test_an_import_knows_when_it_was_told(client: httpx.AsyncClient, told: str) -> None:
+async def test_an_import_knows_when_it_was_told(client: httpx2.AsyncClient, told: str) -> None:
     problem(await client.post("/jars", json={"limit": 2}, headers={"Gov-Time": told}), 400, "malformed-header")
 
 
@@ -619,7 +619,7 @@ async def test_readiness_tells_ready_degraded_and_not_ready_apart(runtime: Runti
         assert await status() == (503, "not ready")
 
 
-async def test_figures_count_requests_conflicts_and_refusals(client: httpx.AsyncClient) -> None:
+async def test_figures_count_requests_conflicts_and_refusals(client: httpx2.AsyncClient) -> None:
     jar = await opened(client, limit=1)
     await client.post(f"/jars/{jar}/coins", json={"by": "bo"})
     await client.post(f"/jars/{jar}/coins", json={"by": "cy"})

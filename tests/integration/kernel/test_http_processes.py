@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 from tests.integration.kernel import jar_service
 
@@ -66,12 +66,12 @@ async def issuer(tmp_path: Path) -> AsyncIterator[str]:
         "GOV_OIDC_ISSUER": "http://demo.gatehouse.localhost",
     }
     load_or_make(tmp_path / "issuer.pem")
-    async with process("-m", "gov.issuer", **environment), httpx.AsyncClient() as client:
+    async with process("-m", "gov.issuer", **environment), httpx2.AsyncClient() as client:
 
         async def answers() -> bool:
             try:
                 return (await client.get(f"http://127.0.0.1:{port}/jwks")).status_code == 200
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return False
 
         await until(answers)
@@ -102,22 +102,22 @@ def environment_of(service: str, database: str, kafka: str, issuer: str, port: i
 
 
 async def token(issuer: str, username: str) -> str:
-    async with httpx.AsyncClient() as client:
+    async with httpx2.AsyncClient() as client:
         answer = await client.post(f"{issuer}/token", data={"username": username})
     return f"Bearer {answer.json()['access_token']}"
 
 
 @asynccontextmanager
-async def client_of(port: int, issuer: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(port: int, issuer: str) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": await token(issuer, "olu")}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client:
         yield client
 
 
-async def readiness(client: httpx.AsyncClient) -> tuple[int, Any]:
+async def readiness(client: httpx2.AsyncClient) -> tuple[int, Any]:
     try:
         answer = await client.get("/readyz")
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return 0, {}
     return answer.status_code, answer.json()
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import pytest
 from tests.support.services import Service, done, problem, subject
 from tests.support.streams import Stream
@@ -499,7 +499,7 @@ async def test_bad_input_makes_no_risk_no_issue_and_no_matrix(service: Service) 
         ("/matrices", {"portfolio": portfolio, "method": "guess"}, "/method"),
     )
     for path, body, pointer in requests:
-        answer: httpx.Response = await service.root.post(path, json=body)
+        answer: httpx2.Response = await service.root.post(path, json=body)
         assert pointer in {error["pointer"] for error in problem(answer, 422, "invalid-input")["errors"]}
     assert not await service.runtime.ledger.pool.fetch("SELECT FROM events")
 

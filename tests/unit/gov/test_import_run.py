@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from tests.unit.gov.gatehouse import Fault, Gatehouse, problem
 
@@ -67,11 +67,11 @@ async def bring(gatehouse: Gatehouse, planned: tuple[Plan, Table], *, patience_s
         return await run.run(client, *planned, started=STARTED)
 
 
-def once(failure: Callable[[], httpx.Response | Exception], path: str) -> Fault:
+def once(failure: Callable[[], httpx2.Response | Exception], path: str) -> Fault:
     """The first request to a path fails."""
-    failed: list[httpx.Request] = []
+    failed: list[httpx2.Request] = []
 
-    def fault(request: httpx.Request) -> httpx.Response | Exception | None:
+    def fault(request: httpx2.Request) -> httpx2.Response | Exception | None:
         if request.url.path.endswith(path) and request.method == "POST" and not failed:
             failed.append(request)
             return failure()
@@ -125,9 +125,9 @@ async def test_a_second_run_takes_nothing_twice(gatehouse: Gatehouse, projects: 
     assert again.as_json()["rows"] == {"read": 3, "taken": 0, "already_there": 3, "silent": 0, "with_problems": 0}
 
 
-@pytest.mark.parametrize("failure", [lambda: problem(503, "unavailable"), lambda: httpx.ReadTimeout("no answer")])
+@pytest.mark.parametrize("failure", [lambda: problem(503, "unavailable"), lambda: httpx2.ReadTimeout("no answer")])
 async def test_a_second_run_takes_nothing_twice_although_a_service_is_away_meanwhile(
-    gatehouse: Gatehouse, projects: tuple[Plan, Table], failure: Callable[[], httpx.Response | Exception]
+    gatehouse: Gatehouse, projects: tuple[Plan, Table], failure: Callable[[], httpx2.Response | Exception]
 ) -> None:
     await bring(gatehouse, projects)
     gatehouse.before = once(failure, "/milestones")
@@ -146,10 +146,10 @@ async def test_the_same_file_in_another_portfolio_is_another_import(
 
 @pytest.mark.parametrize(
     "failure",
-    [lambda: problem(503, "unavailable"), lambda: httpx.ConnectError("refused"), lambda: httpx.Response(502)],
+    [lambda: problem(503, "unavailable"), lambda: httpx2.ConnectError("refused"), lambda: httpx2.Response(502)],
 )
 async def test_a_service_that_comes_back_is_waited_for(
-    gatehouse: Gatehouse, projects: tuple[Plan, Table], failure: Callable[[], httpx.Response | Exception]
+    gatehouse: Gatehouse, projects: tuple[Plan, Table], failure: Callable[[], httpx2.Response | Exception]
 ) -> None:
     gatehouse.before = once(failure, "/programmes")
     result = await bring(gatehouse, projects)
@@ -159,7 +159,7 @@ async def test_a_service_that_comes_back_is_waited_for(
 async def test_an_answer_that_was_lost_is_asked_for_again_and_counts_as_taken_once(
     gatehouse: Gatehouse, projects: tuple[Plan, Table]
 ) -> None:
-    gatehouse.after = once(lambda: httpx.ReadError("connection reset"), "/milestones")
+    gatehouse.after = once(lambda: httpx2.ReadError("connection reset"), "/milestones")
     result = await bring(gatehouse, projects)
     assert (len(gatehouse.taken), result.events) == (7, 7)
 
@@ -168,7 +168,7 @@ async def test_a_service_that_stays_away_stops_the_run_and_what_was_taken_stays(
     gatehouse: Gatehouse, projects: tuple[Plan, Table]
 ) -> None:
     gatehouse.before = lambda request: (
-        httpx.ConnectError("refused") if request.url.path.endswith("/milestones") else None
+        httpx2.ConnectError("refused") if request.url.path.endswith("/milestones") else None
     )
     result = await bring(gatehouse, projects, patience_s=0.1)
     assert result.away
@@ -200,7 +200,7 @@ async def test_a_refusal_of_an_earlier_run_is_asked_anew_because_its_cause_may_b
 ) -> None:
     asked: list[str] = []
 
-    def refuse_as_before(request: httpx.Request) -> httpx.Response | None:
+    def refuse_as_before(request: httpx2.Request) -> httpx2.Response | None:
         if b'"reference":"Q1"' not in request.content:
             return None
         asked.append(request.headers["Idempotency-Key"])
@@ -220,7 +220,7 @@ async def test_a_refusal_that_stands_is_asked_for_twice_at_most(
 ) -> None:
     asked = 0
 
-    def refuse(request: httpx.Request) -> httpx.Response | None:
+    def refuse(request: httpx2.Request) -> httpx2.Response | None:
         nonlocal asked
         if b'"reference":"Q1"' not in request.content:
             return None

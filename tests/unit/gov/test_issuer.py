@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from gov.issuer.__main__ import main
@@ -20,7 +20,7 @@ ISSUER = "http://127.0.0.1:8100"
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> httpx.AsyncClient:
+def client(tmp_path: Path) -> httpx2.AsyncClient:
     app = application(
         issuer=ISSUER,
         address=ISSUER,
@@ -28,7 +28,7 @@ def client(tmp_path: Path) -> httpx.AsyncClient:
         key=load_or_make(tmp_path / "issuer.pem"),
         people=accounts(),
     )
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ISSUER)
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=ISSUER)
 
 
 def claims(token: str) -> Any:
@@ -88,7 +88,7 @@ def test_the_people_of_the_demonstration() -> None:
     assert all(UUID(account.sub) for account in people.values())
 
 
-async def test_a_token_of_the_issuer_is_one_that_services_accept(client: httpx.AsyncClient) -> None:
+async def test_a_token_of_the_issuer_is_one_that_services_accept(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/token", data={"grant_type": "password", "username": "bo"})
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
@@ -99,7 +99,7 @@ async def test_a_token_of_the_issuer_is_one_that_services_accept(client: httpx.A
     assert not caller.administrator
 
 
-async def test_the_claims_name_the_person_and_last_twelve_hours(client: httpx.AsyncClient) -> None:
+async def test_the_claims_name_the_person_and_last_twelve_hours(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/token", data={"username": "ana"})
     said = claims(answer.json()["access_token"])
     assert said["gatehouse_administrator"] is True
@@ -118,13 +118,13 @@ async def test_the_claims_name_the_person_and_last_twelve_hours(client: httpx.As
         (b"username=" + b"a" * 20_000, "invalid_request"),
     ],
 )
-async def test_others_get_no_token(client: httpx.AsyncClient, form: bytes, error: str) -> None:
+async def test_others_get_no_token(client: httpx2.AsyncClient, form: bytes, error: str) -> None:
     answer = await client.post("/token", content=form)
     assert answer.status_code in (400, 413)
     assert answer.json()["error"] == error
 
 
-async def test_the_keys_hold_nothing_private(client: httpx.AsyncClient) -> None:
+async def test_the_keys_hold_nothing_private(client: httpx2.AsyncClient) -> None:
     (key,) = (await client.get("/jwks")).json()["keys"]
     assert "d" not in key
     assert key["alg"] == "ES256"

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -29,13 +29,15 @@ class Issuer:
         self.away = False
         self.says_it_is = ISSUER
 
-    async def handle(self, request: httpx.Request) -> httpx.Response:
+    async def handle(self, request: httpx2.Request) -> httpx2.Response:
         if self.away:
-            raise httpx.ConnectError("away")
+            raise httpx2.ConnectError("away")
         if request.url.path == "/.well-known/openid-configuration":
-            return httpx.Response(200, json={"issuer": self.says_it_is, "jwks_uri": f"{ISSUER}/jwks"})
+            return httpx2.Response(200, json={"issuer": self.says_it_is, "jwks_uri": f"{ISSUER}/jwks"})
         self.asked += 1
-        return httpx.Response(200, json={"keys": [{**key.as_dict(private=False), "kid": key.kid} for key in self.keys]})
+        return httpx2.Response(
+            200, json={"keys": [{**key.as_dict(private=False), "kid": key.kid} for key in self.keys]}
+        )
 
 
 class Clock:
@@ -58,7 +60,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def verifier(issuer: Issuer, clock: Clock) -> TokenVerifier:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(issuer.handle))
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(issuer.handle))
     keys = IssuerKeys(ISSUER, client=client, monotonic=clock)
     return TokenVerifier(keys, issuer=ISSUER, audience="gatehouse", clock=clock)
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-import httpx
+import httpx2
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
@@ -76,7 +76,7 @@ class IssuerKeys:
         self,
         issuer: str,
         *,
-        client: httpx.AsyncClient,
+        client: httpx2.AsyncClient,
         jwks_url: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -115,7 +115,7 @@ class IssuerKeys:
             self._tried_at = self._monotonic()
             try:
                 keys = await self._fetch()
-            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
                 log.warning("issuer_unreachable", issuer=self._issuer, reason=f"{type(error).__name__}: {error}")
                 return
             self._keys = keys

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import uvicorn
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -277,7 +277,7 @@ class Process:
         pool = await create_pool(url, largest=LARGEST_POOL)
         engine = create_engine(url)
         tasks = Tasks(self._metrics)
-        async with httpx.AsyncClient() as client:
+        async with httpx2.AsyncClient() as client:
             runtime, parts, relay, handlers = self._wire(pool, engine, client)
             self._watch(runtime.health, tasks, parts)
             app = self._definition.full_api().application(runtime, serves=self._serves)
@@ -325,7 +325,7 @@ class Process:
         return listener
 
     def _wire(
-        self, pool: "asyncpg.Pool[Any]", engine: AsyncEngine, client: httpx.AsyncClient
+        self, pool: "asyncpg.Pool[Any]", engine: AsyncEngine, client: httpx2.AsyncClient
     ) -> tuple[Runtime, Parts, Relay, tuple[Handler, ...]]:
         definition, settings = self._definition, self._settings
         ledger = Ledger(

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import msgspec
 
 from gov.client.addresses import Addresses, Misconfigured
@@ -71,7 +71,7 @@ class Client:
         patience_s: float = 0.0,
         connections: int = 16,
         on_wait: Callable[[str, str], None] = lambda _service, _reason: None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.addresses = addresses
         self._token = token
@@ -79,12 +79,12 @@ class Client:
         self._patience_s = patience_s
         self._on_wait = on_wait
         self._signing_in = asyncio.Lock()
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(30.0, connect=5.0, pool=None),
-            limits=httpx.Limits(max_connections=connections),
+        self._http = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(30.0, connect=5.0, pool=None),
+            limits=httpx2.Limits(max_connections=connections),
             transport=transport,
             # A proxy for the web is none for this machine's own services.
-            mounts={f"all://{host}": transport or httpx.AsyncHTTPTransport() for host in LOOPBACK},
+            mounts={f"all://{host}": transport or httpx2.AsyncHTTPTransport() for host in LOOPBACK},
         )
 
     async def __aenter__(self) -> Self:
@@ -101,7 +101,7 @@ class Client:
             if self._token is None:
                 form = {"grant_type": "password", "username": self._username}
                 answered, _ = await self._persist("issuer", "POST", "/token", {}, data=form)
-                if answered.status_code != httpx.codes.OK:
+                if answered.status_code != httpx2.codes.OK:
                     described = _read("issuer", answered).get("error_description", "it gave no reason")
                     raise Misconfigured(f"the demo issuer signs {self._username!r} in as nobody: {described}")
                 self._token = str(_read("issuer", answered)["access_token"])
@@ -199,7 +199,7 @@ class Client:
         body: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str | int] | None = None,
         seen: Iterable[str] = (),
-    ) -> tuple[httpx.Response, bool]:
+    ) -> tuple[httpx2.Response, bool]:
         sent = {**headers, "Authorization": f"Bearer {await self.token()}"}
         content = None
         if body is not None:
@@ -212,7 +212,7 @@ class Client:
 
     async def _persist(
         self, service: str, method: str, path: str, headers: Mapping[str, str], **request: Any
-    ) -> tuple[httpx.Response, bool]:
+    ) -> tuple[httpx2.Response, bool]:
         """The answer, and whether an earlier try may have had its effect without our hearing of it."""
         url = self.addresses.of(service) + path
         clock = asyncio.get_running_loop().time
@@ -227,8 +227,8 @@ class Client:
                 reason = problem_of(answered).detail
                 after = answered.headers.get("retry-after", "")
                 asked_for_s = min(float(after), LONGEST_PAUSE_S) if after.isdecimal() else 0.0
-            except httpx.TransportError as error:
-                doubtful = doubtful or not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            except httpx2.TransportError as error:
+                doubtful = doubtful or not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
                 reason = f"{url} gives no answer ({str(error) or type(error).__name__})"
             if clock() - began + pause_s > self._patience_s:
                 raise Unavailable(service, reason)
@@ -237,7 +237,7 @@ class Client:
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
-def _read(service: str, answered: httpx.Response) -> Any:
+def _read(service: str, answered: httpx2.Response) -> Any:
     try:
         return msgspec.json.decode(answered.content)
     except msgspec.DecodeError:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 
 PREFIX = "urn:gatehouse:problem:"
 
@@ -70,7 +70,7 @@ class Refused(Exception):
         self.repeated = repeated
 
 
-def problem_of(response: httpx.Response) -> Problem:
+def problem_of(response: httpx2.Response) -> Problem:
     """The problem in an answer; whatever stands between us and the service may not speak in problem documents."""
     try:
         body = json.loads(response.content)
