@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.system import CHECKOUT, GOV, environment_of
+from tests.support.system import CHECKOUT, GOV, environment_of, event_count
 
 from gov.demo import story
 from gov.issuer.people import accounts
@@ -185,6 +185,38 @@ def test_behind_it_everything_runs_is_live_and_chains(demo: Demo) -> None:
     assert "decision_register" in output
     assert "approvals.ReviewConcluded" in output
     assert "does not chain" not in output
+
+
+async def test_playing_it_again_changes_nothing(demo: Demo) -> None:
+    before = await ledgers(demo)
+    assert sum(before.values()) > 0
+    remembered = told_of_playing(demo)
+    demo.local.state.demo_file.unlink()
+    repeated = told_of_playing(demo)
+    assert await ledgers(demo) == before
+    assert remembered.pop("commands") == 0
+    assert repeated.pop("commands") > 0
+    assert remembered == repeated
+    assert told_of_playing(demo) == {**repeated, "commands": 0}
+
+
+def told_of_playing(demo: Demo) -> dict[str, Any]:
+    """What a further `gov demo` says was played in."""
+    told = subprocess.run(
+        [GOV, "demo", "--detach", "--json"],
+        cwd=CHECKOUT,
+        env=demo.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    played: dict[str, Any] = json.loads(told.stdout)["played"]
+    return played
+
+
+async def ledgers(demo: Demo) -> dict[str, int]:
+    """How many events each service's ledger has."""
+    return {service.name: await event_count(demo.local, service.name) for service in demo.local.services}
 
 
 def test_ctrl_c_stops_everything(demo: Demo) -> None:

@@ -159,7 +159,7 @@ def demo(
             system.up(detach=True)
         started = system.status()
         addresses = Addresses({name: each for name, each in started.addresses.items() if name in WEB})
-        played = _play(output, addresses)
+        played = _play(output, system.state, addresses)
         output.document({**_described(started), "played": played})
         _show_addresses(output, started, stop="Ctrl-C stops it." if stops else "`gov down` stops it.")
         output.table(
@@ -176,14 +176,19 @@ def demo(
             system.down()
 
 
-def _play(output: Output, addresses: Addresses) -> dict[str, Any]:
+def _play(output: Output, state: State, addresses: Addresses) -> dict[str, Any]:
     # Only here: no other command has to wait for it to be loaded.
-    from gov.demo import play
+    from gov.demo import play, remember, remembered
 
-    with output.progress() as progress:
-        task = progress.add_task("Playing 18 months in", total=None)
-        played = wait_for(play(addresses, on_command=lambda: progress.advance(task)))
-    output.line(f"Played in: {len(played.projects)} projects, {played.commands} commands.")
+    played = wait_for(remembered(state, addresses))
+    if played is not None:
+        output.line(f"Played in before: {len(played.projects)} projects.")
+    else:
+        with output.progress() as progress:
+            task = progress.add_task("Playing 18 months in", total=None)
+            played = wait_for(play(addresses, on_command=lambda: progress.advance(task)))
+        remember(state, played)
+        output.line(f"Played in: {len(played.projects)} projects, {played.commands} commands.")
     return {
         "portfolio": str(played.portfolio),
         "projects": {reference: str(project) for reference, project in played.projects.items()},

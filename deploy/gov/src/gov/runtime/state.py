@@ -56,6 +56,7 @@ class State:
         self.logs = self.folder / "logs"
         self.runtime_file = self.folder / "runtime.json"
         self.secrets_file = self.folder / "secrets.json"
+        self.demo_file = self.folder / "demo.json"
         self.lock_file = self.folder / "lock"
         self.folder.mkdir(parents=True, exist_ok=True)
         # PostgreSQL runs as another user under root and has to pass; what is secret has rights of its own.
