@@ -71,8 +71,8 @@ class Tree:
         await self.write(ROLES, self.roles[role, node, holder], RoleRevoked(holder, role, node, ""))
 
     async def may_see(self, node: NodeId, subject: SubjectId = ANA, *, administrator: bool = False) -> bool:
-        decision = await self.access.decide(
-            subject=subject, action="project.read", node=node, administrator=administrator, now=NOW
+        (decision,) = await self.access.decide(
+            subject=subject, actions=["project.read"], node=node, administrator=administrator, now=NOW
         )
         return decision.allowed
 
@@ -159,8 +159,8 @@ async def test_a_moved_project_is_seen_from_where_it_stands_now(tree: Tree) -> N
 
 async def test_the_decision_names_the_rule_that_allowed_it(tree: Tree) -> None:
     await tree.assign(Role.APPROVER, tree.portfolio)
-    decision = await tree.access.decide(
-        subject=ANA, action="review.vote", node=tree.project, administrator=False, now=NOW
+    (decision,) = await tree.access.decide(
+        subject=ANA, actions=["review.vote"], node=tree.project, administrator=False, now=NOW
     )
     assert decision.rules == (f"review.vote:approver@{tree.portfolio}",)
     assert decision.policy_hash == POLICY.hash

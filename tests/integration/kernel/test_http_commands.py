@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -127,10 +127,17 @@ class Grants:
     allowed: dict[str, set[SubjectId]] = field(default_factory=dict)
 
     async def decide(
-        self, *, subject: SubjectId, action: str, node: NodeId | None, administrator: bool, now: datetime
-    ) -> Decision:
-        may = administrator or subject in self.allowed.get(action, set())
-        return Decision(may, ("table",), "0" * 64, f"{action} is for others")
+        self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
+    ) -> Sequence[Decision]:
+        return [
+            Decision(
+                administrator or subject in self.allowed.get(action, set()),
+                ("table",),
+                "0" * 64,
+                f"{action} is for others",
+            )
+            for action in actions
+        ]
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         return Visible(administrator, frozenset())

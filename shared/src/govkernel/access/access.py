@@ -1,5 +1,6 @@
 """Fetches what a decision rests on: the subject's roles at a node and above it, in one query."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -61,25 +62,32 @@ class Access:
         self.policy = policy
 
     async def decide(
-        self, *, subject: SubjectId, action: str, node: NodeId | None, administrator: bool, now: datetime
-    ) -> Decision:
-        """Whether a subject may do this at a node now; nothing is above a node that is not known here."""
+        self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
+    ) -> tuple[Decision, ...]:
+        """Of each action, whether a subject may do it at a node now; nothing is above a node that is not known here."""
         found = []
         if node is not None:
-            roles = [role.value for role in self.policy.roles_for(action)]
-            found = await self._pool.fetch(AT_AND_ABOVE, subject, node, roles)
+            roles = {role.value for action in actions for role in self.policy.roles_for(action)}
+            found = await self._pool.fetch(AT_AND_ABOVE, subject, node, sorted(roles))
         zone = found[0]["time_zone"] if found else None
-        decision = decide(
-            self.policy,
-            subject=subject,
-            action=action,
-            node=node,
-            assignments=[_assignment(subject, row) for row in found if row["role"] is not None],
-            nodes_above=frozenset(row["node"] for row in found),
-            administrator=administrator,
-            today=day_in(zone, now),
+        assignments = [_assignment(subject, row) for row in found if row["role"] is not None]
+        nodes_above = frozenset(row["node"] for row in found)
+        return tuple(
+            replace(
+                decide(
+                    self.policy,
+                    subject=subject,
+                    action=action,
+                    node=node,
+                    assignments=assignments,
+                    nodes_above=nodes_above,
+                    administrator=administrator,
+                    today=day_in(zone, now),
+                ),
+                node_known=not found or found[0]["node_known"],
+            )
+            for action in actions
         )
-        return replace(decision, node_known=not found or found[0]["node_known"])
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         """The nodes at which a subject has a role that allows this; what is below them may be seen too."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
@@ -199,7 +199,7 @@ class ActionRoute(APIRoute):
             runtime: Runtime = request.app.state.runtime
             try:
                 call = await read_call(request, runtime, shape.body, correlation, if_match_required=False)
-                await runtime.require(call.caller, shape.action, None, call.context.now)
+                await runtime.require(call.caller, None, call.context.now, shape.action)
                 answered = await shape.act(call)
             except EXPECTED as error:
                 response = response_for(error, correlation)
@@ -257,13 +257,12 @@ async def answer_command(request: Request, runtime: Runtime, shape: CommandShape
         call.loaded.clear()
         intent = await shape.intend(call)
         if intent.stream in addressed and intent.stream not in call.loaded:
-            head = await runtime.ledger.head(intent.stream)
-            if head.version == 0:
-                raise not_found(intent.aggregate.name, intent.stream)
-        await runtime.require(call.caller, intent.action or shape.action, intent.node, context.now)
+            await call.load(intent.aggregate, intent.stream)
+        actions = [intent.action or shape.action]
         if context.origin is Origin.IMPORTED:
-            await runtime.require(call.caller, IMPORT, intent.node, context.now)
-        return intent
+            actions.append(IMPORT)
+        await runtime.require(call.caller, intent.node, context.now, *actions)
+        return replace(intent, loaded=call.loaded.get(intent.stream))
 
     if context.origin is Origin.SIMULATED and runtime.timers is not None:
         # Deadlines that the demo clock has passed come before what is said at its new time.

@@ -106,7 +106,7 @@ class Ask:
     async def require(self, action: str, node: NodeId | None) -> None:
         """Raises Refused (403) where the caller may not do the action at the node."""
         self.decided = True
-        await self.runtime.require(self.caller, action, node, self.now)
+        await self.runtime.require(self.caller, node, self.now, action)
 
     async def visible_nodes(self, action: str) -> Visible:
         """The nodes in whose subtrees the caller may do the action; `covers(column)` makes a condition of it."""

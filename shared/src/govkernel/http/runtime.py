@@ -39,9 +39,9 @@ class Authority(Protocol):
     """Decides what a subject may do; `govkernel.access.Access` is the one of services."""
 
     async def decide(
-        self, *, subject: SubjectId, action: str, node: NodeId | None, administrator: bool, now: datetime
-    ) -> Decision:
-        """Whether the subject may do the action at the node; node None is for what belongs to no node."""
+        self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
+    ) -> Sequence[Decision]:
+        """Of each action, whether the subject may do it at the node; node None is for what belongs to no node."""
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         """The nodes in whose subtrees the subject may do the action."""
@@ -150,17 +150,18 @@ class Runtime:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 1.5, 0.1)
 
-    async def require(self, caller: Caller, action: str, node: NodeId | None, now: datetime) -> None:
-        """Raises Refused: 403 where the caller may not do this at the node, 404 where the node is not known here."""
-        decision = await self.authority.decide(
-            subject=caller.subject, action=action, node=node, administrator=caller.administrator, now=now
+    async def require(self, caller: Caller, node: NodeId | None, now: datetime, *actions: str) -> None:
+        """Raises Refused: 403 where the caller may not do all of this at the node, 404 where it is not known here."""
+        decisions = await self.authority.decide(
+            subject=caller.subject, actions=actions, node=node, administrator=caller.administrator, now=now
         )
-        if decision.allowed:
-            return
-        log.info("denied", subject=str(caller.subject), action=action, node=str(node), policy=decision.policy_hash)
-        facts = {"action": action, "policy": decision.policy_hash}
-        if node is not None:
-            facts["node"] = str(node)
-        if not decision.node_known:
-            raise not_found("node", node)
-        raise Refused(FORBIDDEN, decision.reason, facts=facts)
+        for action, decision in zip(actions, decisions, strict=True):
+            if decision.allowed:
+                continue
+            log.info("denied", subject=str(caller.subject), action=action, node=str(node), policy=decision.policy_hash)
+            facts = {"action": action, "policy": decision.policy_hash}
+            if node is not None:
+                facts["node"] = str(node)
+            if not decision.node_known:
+                raise not_found("node", node)
+            raise Refused(FORBIDDEN, decision.reason, facts=facts)

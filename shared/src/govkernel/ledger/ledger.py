@@ -75,6 +75,7 @@ class Intent(Generic[State, Command, Event]):
     """A command on a stream, the heads of the other streams that it relies on, and what has to be allowed for it.
 
     `action` at `node` is what the caller must be allowed to do; node None is allowed to the first administrator only.
+    `loaded` is the stream where whoever intends has loaded it already: what it saw is then what is decided on.
     """
 
     aggregate: Aggregate[State, Command, Event]
@@ -83,6 +84,7 @@ class Intent(Generic[State, Command, Event]):
     relies_on: tuple[Head, ...] = ()
     node: NodeId | None = None
     action: str = ""
+    loaded: Loaded[State] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +354,7 @@ class Ledger:
         except Refusal as refusal:
             # No stream was decided on: the refusal is kept under the command's own id, where nothing races with it.
             return self.refused(context, refusal, await self.head(context.command))
-        loaded = await self.load(intent.aggregate, intent.stream)
+        loaded = intent.loaded or await self.load(intent.aggregate, intent.stream)
         if expected_version is not None and loaded.head.version != expected_version:
             raise StaleVersion(intent.stream, expected_version, loaded.head.version)
         item, _after = self.prepare(context, intent, loaded)

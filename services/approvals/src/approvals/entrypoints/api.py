@@ -1069,7 +1069,7 @@ async def get_decision(ask: Ask, decision: UUID) -> DecisionView:
 
 async def _may(call: Call[Any], action: str, node: NodeId) -> None:
     """Ask for the right before anything is said that only those who have it may know."""
-    await call.runtime.require(call.caller, action, node, call.context.now)
+    await call.runtime.require(call.caller, node, call.context.now, action)
 
 
 def _keeping(role: Role) -> str:

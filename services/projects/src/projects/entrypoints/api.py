@@ -214,7 +214,7 @@ async def register_programme(call: Call[ProgrammeRequest]) -> AnyIntent:
 async def move_programme(call: Call[MoveRequest]) -> AnyIntent:
     """Put a programme below another node of its portfolio."""
     parent = call.body.parent
-    await call.runtime.require(call.caller, "programme.move", parent, call.context.now)
+    await call.runtime.require(call.caller, parent, call.context.now, "programme.move")
     parent_portfolio = await portfolio_of(call.ledger, parent)
     above = () if parent_portfolio is None else await programmes_from(call.ledger, parent, parent_portfolio)
     moved = ProgrammeId(call.path_id("programme"))
@@ -445,7 +445,7 @@ async def amend_charter(call: Call[CharterRequest]) -> AnyIntent:
 async def move_project(call: Call[MoveRequest]) -> AnyIntent:
     """Put a project below another node of its portfolio."""
     parent = call.body.parent
-    await call.runtime.require(call.caller, "project.move", parent, call.context.now)
+    await call.runtime.require(call.caller, parent, call.context.now, "project.move")
     return _to_project(call, MoveProject(parent, await portfolio_of(call.ledger, parent)))
 
 

@@ -167,7 +167,7 @@ async def sign_report(call: Call[SignOffRequest]) -> AnyIntent:
     state = (await call.load(STATUS_REPORT, report)).state
     assert not isinstance(state, NotDrafted), "a stream that exists was drafted"
     drafted = state.edition.drafted
-    await call.runtime.require(call.caller, "report.sign", NodeId(drafted.project), call.context.now)
+    await call.runtime.require(call.caller, NodeId(drafted.project), call.context.now, "report.sign")
     project = await _project(call, drafted.project)
     body = call.body
     return Intent(
