@@ -4,17 +4,15 @@ import contextlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from tests.support import databases
 from tests.support.infrastructure import Infrastructure, InfrastructureUnavailable, SessionInfrastructure
+from tests.support.topics import create_topic, delete_topics
 from xdist.scheduler import LoadScopeScheduling
 
 from govevents.catalogue import topic_of
@@ -136,23 +134,13 @@ def topic(kafka: str) -> Iterator[Callable[..., str]]:
 
     A test that runs a whole service under a name of its own gives that: `topic(service="t1a2b")`.
     """
-    admin = AdminClient({"bootstrap.servers": kafka})
     made: list[str] = []
 
     def make(*, partitions: int = 12, compacted: bool = False, service: str | None = None) -> str:
         name = topic_of(service or f"test-{uuid4().hex[:12]}")
-        settings = {"cleanup.policy": "compact" if compacted else "delete", "retention.ms": "-1"}
-        futures = admin.create_topics([NewTopic(name, partitions, 1, config=settings)], operation_timeout=30)
-        futures[name].result(timeout=30)
+        create_topic(kafka, name, partitions=partitions, compacted=compacted)
         made.append(name)
-        deadline = time.monotonic() + 30
-        # The controller has answered; the broker hears of the topic a little later.
-        while len(admin.list_topics(name, timeout=30).topics[name].partitions) < partitions:
-            assert time.monotonic() < deadline, f"{name}: was created, but the broker has not heard of it"
-            time.sleep(0.01)
         return name
 
     yield make
-    if made:
-        for future in admin.delete_topics(made, operation_timeout=30).values():
-            future.result(timeout=30)
+    delete_topics(kafka, *made)

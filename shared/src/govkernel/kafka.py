@@ -1,4 +1,4 @@
-"""The thin edge to Kafka: producing with every acknowledgement awaited, reading assigned partitions, administration.
+"""The thin edge to Kafka: producing with every acknowledgement awaited, reading assigned partitions, topics' ids.
 
 Nothing here joins a consumer group, resets an offset or decodes a value.
 """
@@ -7,21 +7,21 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BytesIO
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.client import CoordinationType
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError, for_code
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError, for_code
 from aiokafka.partitioner import murmur2
+from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetCommitRequest
-from confluent_kafka import KafkaError as LibrdkafkaError
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
 T = TypeVar("T")
 
@@ -85,18 +85,6 @@ class KafkaAddress:
             settings["sasl_plain_username"] = self.username
             settings["sasl_plain_password"] = self.password
         return settings
-
-    def for_librdkafka(self) -> dict[str, Any]:
-        """The address as librdkafka's configuration."""
-        settings = {
-            "bootstrap.servers": self.bootstrap_servers,
-            "security.protocol": self.security_protocol,
-            "sasl.mechanism": self.sasl_mechanism,
-            "sasl.username": self.username,
-            "sasl.password": self.password,
-            "ssl.ca.location": self.ca_file,
-        }
-        return {name: value for name, value in settings.items() if value is not None}
 
 
 @lru_cache(maxsize=65_536)
@@ -276,7 +264,7 @@ class PartitionReader:
         topic: str,
         *,
         largest_fetch_bytes: int = LARGEST_FETCH_BYTES,
-        longest_wait_ms: int = 500,
+        longest_wait_ms: int = 2000,
     ) -> None:
         self.topic = topic
         self._address = address
@@ -493,97 +481,139 @@ class TopicIdentity:
     topic_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewEventTopic:
-    """A topic to be created: everything is kept, or of each key the newest value."""
+class _Uuid:
+    """Sixteen bytes, which aiokafka's protocol types do not have."""
 
-    name: str
-    partitions: int = 12
-    compacted: bool = False
+    @staticmethod
+    def encode(value: bytes) -> bytes:
+        return value
+
+    @staticmethod
+    def decode(data: BytesIO) -> bytes:
+        return data.read(16)
 
 
-class TopicAdmin:
-    """What only an administrator's client knows or may do."""
+class _DescribeTopicResponse(Response):  # type: ignore[misc]  # aiokafka is read without its types
+    """Kafka's Metadata response, version 12; aiokafka's own versions end before topics had ids (KIP-516)."""
+
+    API_KEY = 3
+    API_VERSION = 12
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString()),
+                ("port", Int32),
+                ("rack", CompactString()),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString()),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString()),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("in_sync_replicas", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeTopicStruct(RequestStruct):  # type: ignore[misc]
+    """Kafka's Metadata request, version 12."""
+
+    FLEXIBLE_VERSION = True
+    API_KEY = 3
+    API_VERSION = 12
+    RESPONSE_TYPE = _DescribeTopicResponse
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString()), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeTopic(Request[_DescribeTopicStruct]):  # type: ignore[misc]
+    """Asks for one topic by its name, and never creates it."""
+
+    API_KEY = 3
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    def build(self, request_struct_class: type[_DescribeTopicStruct]) -> _DescribeTopicStruct:
+        return request_struct_class([(bytes(16), self._topic, {})], False, False, {})
+
+
+class KafkaTopics:
+    """Says which topics they are. It connects when it is first asked, and anew after any failure.
+
+    librdkafka could say it, too, but ends the whole process where Kafka dies or stands still meanwhile.
+    """
 
     def __init__(self, address: KafkaAddress, *, timeout_s: float = 10.0) -> None:
-        self._timeout_s = timeout_s
         self._address = address
-        self._client: AdminClient | None = None
+        self._timeout_s = timeout_s
+        self._client: Any = None
+        self._connecting = asyncio.Lock()
 
     async def identity(self, topic: str) -> TopicIdentity:
         """The identity of a topic. Raises TopicMissing, KafkaUnavailable."""
-        client = self._admin()
-        cluster = await self._answer(client, topic, client.describe_cluster(request_timeout=self._timeout_s))
-        described = client.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)
-        description = await self._answer(client, topic, described[topic])
-        return TopicIdentity(cluster.cluster_id, str(description.topic_id))
-
-    async def create(self, topics: Sequence[NewEventTopic], *, replication: int = 1) -> tuple[str, ...]:
-        """Create the topics that are missing, and leave the others as they are; the names of those created.
-
-        The broker knows all of them when this returns. Raises KafkaUnavailable.
-        """
-        wanted = [
-            NewTopic(
-                topic.name,
-                topic.partitions,
-                replication,
-                config={
-                    "cleanup.policy": "compact" if topic.compacted else "delete",
-                    "retention.ms": "-1",
-                    "min.insync.replicas": str(max(1, replication - 1)),
-                },
-            )
-            for topic in topics
-        ]
-        created = []
-        client = self._admin()
-        for name, future in client.create_topics(wanted, operation_timeout=self._timeout_s).items():
-            with contextlib.suppress(_TopicExists):
-                await self._answer(client, name, future)
-                created.append(name)
-        for topic in topics:
-            await self._known(topic.name)
-        return tuple(created)
-
-    async def _known(self, topic: str) -> None:
-        # The controller answers once a topic is decided upon; brokers hear of it a little later.
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
-        while True:
-            try:
-                await self.identity(topic)
-            except TopicMissing as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise KafkaUnavailable(f"{topic}: was created, but the broker has not heard of it yet") from error
-                await asyncio.sleep(0.05)
-            else:
-                return
-
-    def _admin(self) -> AdminClient:
-        if self._client is None:
-            self._client = AdminClient(self._address.for_librdkafka(), logger=log)
-        return self._client
-
-    async def _answer(self, client: AdminClient, topic: str, future: "Future[Any]") -> Any:
+        client = None
         try:
-            return await asyncio.to_thread(future.result, self._timeout_s + 1)
-        except KafkaException as error:
-            reason = error.args[0]
-            if reason.code() == LibrdkafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise TopicMissing(f"{topic}: there is no such topic; create it first") from None
-            if reason.code() == LibrdkafkaError.TOPIC_ALREADY_EXISTS:
-                raise _TopicExists from None
-            self._give_up(client)
-            raise KafkaUnavailable(f"{topic}: Kafka's administration failed: {reason.str()}") from error
-        except TimeoutError as error:
-            self._give_up(client)
-            raise KafkaUnavailable(f"{topic}: Kafka's administration did not answer") from error
+            async with asyncio.timeout(self._timeout_s):
+                client = await self._connected()
+                answer = await client.send(client.get_random_node(), _DescribeTopic(topic))
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._give_up(client)
+            raise KafkaUnavailable(f"{topic}: Kafka is away: {error!r}") from error
+        (described,) = answer.topics
+        code, _, topic_id, *_ = described
+        if code == UnknownTopicOrPartitionError.errno:
+            raise TopicMissing(f"{topic}: there is no such topic; create it first")
+        if code:
+            raise KafkaUnavailable(f"{topic}: Kafka does not say which it is: {for_code(code)!r}")
+        return TopicIdentity(answer.cluster_id, urlsafe_b64encode(topic_id).rstrip(b"=").decode())
 
-    def _give_up(self, client: AdminClient) -> None:
-        # A client that has lost sight of the controller may never look for it again; a new one finds it at once.
-        if self._client is client:
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._give_up(self._client)
+
+    async def _connected(self) -> Any:
+        async with self._connecting:
+            if self._client is None:
+                client = AIOKafkaClient(**self._address.for_aiokafka(), request_timeout_ms=int(self._timeout_s * 1000))
+                try:
+                    await client.bootstrap()
+                except BaseException:
+                    await client.close()
+                    raise
+                self._client = client
+            return self._client
+
+    async def _give_up(self, client: Any) -> None:
+        if client is not None and client is self._client:
             self._client = None
-
-
-class _TopicExists(Exception):
-    """The topic that was to be created is there."""
+            await client.close()

@@ -12,7 +12,7 @@ import asyncpg
 
 from govevents.document import Document, Origin, encode
 from govevents.operations import RecordSkipped
-from govkernel.kafka import EventProducer, KafkaAddress, Outgoing, Record, TopicAdmin, TopicLog
+from govkernel.kafka import EventProducer, KafkaAddress, KafkaTopics, Outgoing, Record, TopicLog
 from govkernel.relay import Relay
 
 INSERT = """
@@ -96,6 +96,15 @@ class World:
     producers: list[Recording] = field(default_factory=list)
     relays: list[Relay] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.topics = KafkaTopics(self.address)
+
+    async def close(self) -> None:
+        for relay in self.relays:
+            await relay.close()
+        await self.topics.close()
+        await self.pool.close()
+
     def relay(
         self,
         *,
@@ -113,7 +122,7 @@ class World:
             "service": "testing",
             "replica": uuid4(),
             "producer": producer,
-            "admin": TopicAdmin(self.address),
+            "topics": self.topics,
             "topic_log": TopicLog(self.address),
             "wake": wake or asyncio.Event(),
             "topic": self.topic,

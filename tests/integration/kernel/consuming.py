@@ -18,7 +18,7 @@ from govevents.document import Document, Origin, Recorded, encode
 from govevents.registry import CATALOGUE
 from govevents.values import ProjectId
 from govkernel.consumer import Consumer, Rejected
-from govkernel.kafka import KafkaAddress, PartitionReader, TopicAdmin, partition_of
+from govkernel.kafka import KafkaAddress, KafkaTopics, PartitionReader, partition_of
 from govkernel.postgres import Connection, create_pool
 
 SUBSCRIBES = frozenset({"approvals.ReviewWithdrawn"})
@@ -104,6 +104,7 @@ class World:
     partitions: int
     pool: Any
     producer: Any
+    topics: KafkaTopics
     opened: list[Any] = field(default_factory=list)
 
     def chain(self, length: int, *, stream: UUID | None = None, after: Document | None = None) -> list[Document]:
@@ -132,9 +133,6 @@ class World:
     def reader(self) -> PartitionReader:
         return PartitionReader(KafkaAddress(self.bootstrap), self.topic, longest_wait_ms=20)
 
-    def topics(self) -> TopicAdmin:
-        return TopicAdmin(KafkaAddress(self.bootstrap))
-
     def consumer(
         self,
         handler: Any,
@@ -156,7 +154,7 @@ class World:
             handler,
             catalogue,
             reader=reader,
-            topics=topics or self.topics(),
+            topics=topics or self.topics,
             replica=replica or uuid4(),
             lease_s=lease_s,
             poll_s=POLL_S,
@@ -209,7 +207,8 @@ async def world(database: str, kafka: str, topic: Callable[..., str], *, partiti
     pool = await create_pool(database, largest=10)
     producer = AIOKafkaProducer(bootstrap_servers=kafka, linger_ms=0)
     await producer.start()
-    made = World(database, kafka, service, name, partitions, pool, producer)
+    topics = KafkaTopics(KafkaAddress(kafka))
+    made = World(database, kafka, service, name, partitions, pool, producer, topics)
     try:
         await pool.execute(
             "CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY, consumer text, stream uuid, version int)"
@@ -219,6 +218,7 @@ async def world(database: str, kafka: str, topic: Callable[..., str], *, partiti
         await producer.stop()
         for reader in made.opened:
             await reader.close()
+        await topics.close()
         async with asyncio.timeout(20):
             await pool.close()
 

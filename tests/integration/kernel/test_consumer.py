@@ -146,7 +146,7 @@ async def test_a_power_cut_between_any_two_steps_neither_loses_nor_repeats_an_ef
     poisoned = here.chain(2)
     handler.rejects[f"{poisoned[0].stream}@1"] = Rejection("no")
     await here.send(*poisoned)
-    reader = Shared(here.reader(), await here.topics().identity(here.topic))
+    reader = Shared(here.reader(), await here.topics.identity(here.topic))
     await reader.inner.start()
     here.opened.append(reader.inner)
     sent: dict[Any, list[int]] = {}
@@ -175,7 +175,7 @@ async def test_a_power_cut_between_any_two_steps_neither_loses_nor_repeats_an_ef
 
 
 class Shared:
-    """A reader and administration that are connected already, and stay so for the next consumer."""
+    """A reader that is connected already, and stays so for the next consumer, and knows its topic."""
 
     def __init__(self, inner: PartitionReader, known: TopicIdentity) -> None:
         self.inner = inner
@@ -236,7 +236,7 @@ async def test_a_topic_made_anew_or_with_other_partitions_fails_loudly(here: Wor
     await here.send(*here.chain(2))
     await here.read_to_the_end(here.consumer(here.handler()))
     before = await here.rows()
-    identity = await here.topics().identity(here.topic)
+    identity = await here.topics.identity(here.topic)
     assert {(row["cluster_id"], row["topic_id"]) for row in before} == {(identity.cluster_id, identity.topic_id)}
 
     class Anew:

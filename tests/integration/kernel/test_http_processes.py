@@ -14,11 +14,12 @@ from uuid import uuid4
 import httpx2
 import pytest
 from tests.integration.kernel import jar_service
+from tests.support.topics import create_topic
 
 from gov.issuer.key import load_or_make
 from gov.runtime.ports import choose_ports
 from govevents.catalogue import WATERMARK_TOPIC, topic_of
-from govkernel.kafka import KafkaAddress, NewEventTopic, TopicAdmin, TopicLog
+from govkernel.kafka import KafkaAddress, TopicLog
 from govkernel.metrics import Metrics
 from govkernel.processes import Tasks, openapi_text
 
@@ -82,8 +83,9 @@ async def issuer(tmp_path: Path) -> AsyncIterator[str]:
 async def service(kafka: str, topic: Callable[..., str]) -> str:
     name = f"jar-{uuid4().hex[:8]}"
     topic(service=name)
-    shared = [NewEventTopic(topic_of("approvals")), NewEventTopic(topic_of("projects"))]
-    await TopicAdmin(KafkaAddress(kafka)).create([*shared, NewEventTopic(WATERMARK_TOPIC, 1, compacted=True)])
+    create_topic(kafka, topic_of("approvals"))
+    create_topic(kafka, topic_of("projects"))
+    create_topic(kafka, WATERMARK_TOPIC, partitions=1, compacted=True)
     return name
 
 
@@ -181,9 +183,12 @@ async def test_a_whole_service_starts_before_its_tables_answers_operates_and_dra
         assert (await client.get("/operations/parked")).json() == {"items": [], "next": None}
         assert (await client.get("/operations/parked/1")).status_code == 404
         assert (await client.post("/operations/parked/1/skip", json={"reason": "x"})).status_code == 404
-        shown = (await client.get("/metrics")).text
-        assert "gov_outbox_rows 0.0" in shown
-        assert 'gov_consumer_lag_records{consumer="nodes/1"}' in shown
+
+        async def measured() -> bool:
+            shown = (await client.get("/metrics")).text
+            return "gov_outbox_rows 0.0" in shown and 'gov_consumer_lag_records{consumer="nodes/1"}' in shown
+
+        await until(measured)
 
         running.send_signal(signal.SIGTERM)
         async with asyncio.timeout(15):

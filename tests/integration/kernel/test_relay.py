@@ -27,9 +27,7 @@ async def world(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIt
     pool = await create_pool(database, largest=30)
     made = World(pool, KafkaAddress(kafka), topic(), topic(partitions=1, compacted=True))
     yield made
-    for relay in made.relays:
-        await relay.close()
-    await pool.close()
+    await made.close()
 
 
 async def append_one(world: World, stream: UUID, *, hold_s: float = 0.0, oldest_allowed: bool = False) -> Document:

@@ -1,23 +1,25 @@
 """The edge to a real Kafka: what the relay sends with, and what consumers read with."""
 
+from base64 import b64decode, urlsafe_b64decode
 from collections.abc import AsyncIterator, Callable
 from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 from tests.integration.kernel.carrying import until
+from tests.support.topics import create_topic, delete_topics
 
 from govkernel.kafka import (
     EventProducer,
     KafkaAddress,
+    KafkaTopics,
     KafkaUnavailable,
-    NewEventTopic,
     OffsetGone,
     Outgoing,
     PartitionReader,
     SendFailed,
-    TopicAdmin,
     TopicLog,
     TopicMissing,
     partition_of,
@@ -34,6 +36,13 @@ def address(kafka: str) -> KafkaAddress:
 @pytest.fixture
 async def producer(address: KafkaAddress) -> AsyncIterator[EventProducer]:
     made = EventProducer(address)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def topics(address: KafkaAddress) -> AsyncIterator[KafkaTopics]:
+    made = KafkaTopics(address)
     yield made
     await made.close()
 
@@ -150,7 +159,7 @@ async def test_reading_from_nowhere_fails() -> None:
     with pytest.raises(KafkaUnavailable):
         await PartitionReader(NOWHERE, "topic").start(timeout_s=3)
     with pytest.raises(KafkaUnavailable):
-        await TopicAdmin(NOWHERE, timeout_s=1).identity("topic")
+        await KafkaTopics(NOWHERE, timeout_s=1).identity("topic")
 
 
 async def test_a_range_is_read_to_its_end_and_no_further(
@@ -171,29 +180,30 @@ async def test_a_range_is_read_to_its_end_and_no_further(
         await log.extent(f"{name}.missing")
 
 
-async def test_a_topic_made_anew_has_another_identity(address: KafkaAddress, kafka: str) -> None:
-    admin, name = TopicAdmin(address), f"gov.test-{uuid4().hex}.events.v1"
-    wanted = [NewEventTopic(name, partitions=1)]
-    assert await admin.create(wanted) == (name,)
-    assert await admin.create(wanted) == ()
-    first = await admin.identity(name)
-    assert await admin.identity(name) == first
-    client = AdminClient({"bootstrap.servers": kafka})
-    client.delete_topics([name], operation_timeout=30)[name].result(timeout=30)
+async def test_a_topic_made_anew_has_another_identity(topics: KafkaTopics, kafka: str) -> None:
+    name = f"gov.test-{uuid4().hex}.events.v1"
+    create_topic(kafka, name, partitions=1)
+    first = await topics.identity(name)
+    assert await topics.identity(name) == first
+    delete_topics(kafka, name)
 
     async def gone() -> bool:
         # The broker hears of it a little later than the controller, which has answered.
         try:
-            await admin.identity(name)
+            await topics.identity(name)
         except TopicMissing:
             return True
         return False
 
     await until(gone)
-    assert await admin.create(wanted) == (name,)
-    second = await admin.identity(name)
+    create_topic(kafka, name, partitions=1)
+    second = await topics.identity(name)
     assert (second.cluster_id, second.topic_id != first.topic_id) == (first.cluster_id, True)
-    client.delete_topics([name], operation_timeout=30)[name].result(timeout=30)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    described = admin.describe_topics(TopicCollection([name]))[name].result(30)
+    assert urlsafe_b64decode(f"{second.topic_id}==") == b64decode(f"{described.topic_id}==")
+    assert second.cluster_id == admin.describe_cluster().result(30).cluster_id
+    delete_topics(kafka, name)
 
 
 async def test_committed_offsets_are_there_for_tools(

@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from tests.integration.kernel.carrying import World, document, insert, until
 from tests.support.databases import create_template, url_of
+from tests.support.topics import create_topic
 
 from gov.runtime.testing import PackagedInfrastructure
-from govkernel.kafka import KafkaAddress, NewEventTopic, TopicAdmin
+from govkernel.kafka import KafkaAddress
 from govkernel.postgres import UNAVAILABLE, create_pool
 
 OPEN = "SELECT started_at = pg_postmaster_start_time() FROM relay_checkpoint"
@@ -61,8 +62,8 @@ async def test_what_was_acknowledged_arrives_although_both_servers_are_killed_in
 ) -> None:
     await create_template(servers.postgres_url(), "testing")
     address = KafkaAddress(servers.kafka_bootstrap)
-    admin = TopicAdmin(address)
-    await admin.create([NewEventTopic("gov.testing.events.v1"), NewEventTopic("marks", 1, compacted=True)])
+    create_topic(servers.kafka_bootstrap, "gov.testing.events.v1")
+    create_topic(servers.kafka_bootstrap, "marks", partitions=1, compacted=True)
     pool = await create_pool(url_of(servers.postgres_url(), "testing"), largest=8)
     world = World(pool, address, "gov.testing.events.v1", "marks")
     stop = asyncio.Event()
@@ -106,5 +107,5 @@ async def test_what_was_acknowledged_arrives_although_both_servers_are_killed_in
         writer.stop()
         stop.set()
         ended = await asyncio.gather(writing, *carrying, return_exceptions=True)
-        await pool.close()
+        await world.close()
     assert ended == [None, None, None]

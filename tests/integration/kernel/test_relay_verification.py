@@ -27,9 +27,7 @@ async def world(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIt
     pool = await create_pool(database, largest=10)
     made = World(pool, KafkaAddress(kafka), topic(), topic(partitions=1, compacted=True))
     yield made
-    for relay in made.relays:
-        await relay.close()
-    await pool.close()
+    await made.close()
 
 
 async def carried(world: World, *events: Document) -> str:
@@ -255,7 +253,7 @@ class Away:
 async def test_where_kafka_is_away_an_operator_can_vouch_and_that_is_recorded(world: World) -> None:
     await carried(world, *chain(uuid4(), 1))
     await world.pool.execute(RESTARTED)
-    relay = world.relay(admin=Away())
+    relay = world.relay(topics=Away())
     with pytest.raises(KafkaUnavailable):
         await relay.one_pass()
     assert not await world.pool.fetchval(OPEN)

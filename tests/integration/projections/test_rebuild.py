@@ -17,7 +17,7 @@ from govevents.reporting import FigureTaken, Rating, Signatory, StatusReportSign
 from govevents.risks import IssueKind, IssueRaised, IssueResolved, RiskClosed, Severity
 from govevents.values import PortfolioId, ProjectId, ReviewId
 from govkernel.consumer import Consumer, Handler
-from govkernel.kafka import KafkaAddress, PartitionReader, TopicAdmin, TopicLog, partition_of
+from govkernel.kafka import KafkaAddress, KafkaTopics, PartitionReader, TopicLog, partition_of
 from govkernel.postgres import create_pool
 from govkernel.readmodels import ReadModels
 from projections.adapters.queries import READ_MODELS
@@ -71,6 +71,7 @@ async def test_a_rebuild_of_every_read_model_gives_the_same_digests(
     pool = await create_pool(database, largest=20)
     producer = AIOKafkaProducer(bootstrap_servers=kafka, linger_ms=0)
     await producer.start()
+    topics = KafkaTopics(address)
     readers: list[PartitionReader] = []
 
     def follower(handler: Handler) -> Consumer:
@@ -81,7 +82,7 @@ async def test_a_rebuild_of_every_read_model_gives_the_same_digests(
             handler,
             CATALOGUE,
             reader=reader,
-            topics=TopicAdmin(address),
+            topics=topics,
             replica=uuid4(),
             lease_s=5.0,
             poll_s=0.05,
@@ -137,5 +138,6 @@ async def test_a_rebuild_of_every_read_model_gives_the_same_digests(
         await producer.stop()
         for reader in readers:
             await reader.close()
+        await topics.close()
         async with asyncio.timeout(20):
             await pool.close()

@@ -1,4 +1,4 @@
-"""What a consumer stands on, and what it calls: its reader, the topics' administration, and the handler."""
+"""What a consumer stands on, and what it calls: its reader, the topics' identities, and the handler."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -47,7 +47,7 @@ class Reader(Protocol):
 
 
 class Topics(Protocol):
-    """What is to be asked of the cluster besides records; `govkernel.kafka.TopicAdmin` answers it."""
+    """What is to be asked of the cluster besides records; `govkernel.kafka.KafkaTopics` answers it."""
 
     async def identity(self, topic: str) -> TopicIdentity: ...
 

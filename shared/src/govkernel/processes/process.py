@@ -34,7 +34,7 @@ from govkernel.http.auth import IssuerKeys, TokenVerifier
 from govkernel.http.health import Finding, Health
 from govkernel.http.operations import operations_api
 from govkernel.http.runtime import LocalVersions, Operations, Runtime
-from govkernel.kafka import EventProducer, KafkaAddress, KafkaUnavailable, PartitionReader, TopicAdmin, TopicLog
+from govkernel.kafka import EventProducer, KafkaAddress, KafkaTopics, KafkaUnavailable, PartitionReader, TopicLog
 from govkernel.ledger import Ledger, Timers
 from govkernel.ledger.restoration import Restoration
 from govkernel.metrics import Metrics
@@ -260,7 +260,7 @@ class Process:
         self._running: dict[str, Consumer] = {}
         self._seen = _KafkaSeen()
         self._address = KafkaAddress(settings.kafka_bootstrap_servers)
-        self._admin = TopicAdmin(self._address)
+        self._topics = KafkaTopics(self._address)
         self._stop = asyncio.Event()
         self._started: tuple[str, ...] = ()
         self._wake_relay: Callable[[], None] = lambda: None
@@ -303,6 +303,7 @@ class Process:
             await tasks.stop(*others, timeout_s=DRAIN_CONSUMERS_S)
             # The relay ends last, so that what was appended while draining is on its way too.
             await tasks.stop("relay", timeout_s=DRAIN_RELAY_S)
+            await self._topics.close()
         await engine.dispose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
@@ -358,7 +359,7 @@ class Process:
             service=definition.name,
             replica=self._replica,
             producer=lambda: EventProducer(self._address),
-            admin=self._admin,
+            topics=self._topics,
             topic_log=TopicLog(self._address),
             wake=ledger.subscribe(),
             brought_back=Restoration(ledger, definition.aggregates),
@@ -419,7 +420,7 @@ class Process:
             handler,
             self._definition.catalogue,
             reader=PartitionReader(self._address, topic_of(handler.service)),
-            topics=self._admin,
+            topics=self._topics,
             replica=self._replica,
             commit_as=f"{self._definition.name}.{handler.name}",
             on_applied=self._nudge_all,
@@ -489,7 +490,7 @@ class Process:
     async def _ask_kafka(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                await self._admin.identity(topic_of(self._definition.name))
+                await self._topics.identity(topic_of(self._definition.name))
             except KafkaUnavailable as error:
                 self._seen.trouble = str(error)
             except Exception as error:

@@ -72,7 +72,7 @@ class Watermarks:
         self._topic = topic
         self._heard: dict[str, datetime] = {}
         self._claims: dict[str, _Claim] = {}
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[str, tuple[Reader, int]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the watermarks until told to stop; a database or Kafka that is away is waited for."""
@@ -131,16 +131,17 @@ class Watermarks:
         )
 
     async def _ends(self, service: str) -> dict[int, int]:
-        reader = self._readers.get(service)
-        if reader is None:
+        if service not in self._readers:
             reader = self._reader_of(topic_of(service))
             await reader.start()
-            self._readers[service] = reader
-        return await reader.ends(range(await reader.partitions()))
+            # Counted once, for their number is fixed at installation, and the answer tells of every topic.
+            self._readers[service] = reader, await reader.partitions()
+        reader, partitions = self._readers[service]
+        return await reader.ends(range(partitions))
 
     async def _disconnect(self) -> None:
         readers, self._readers = self._readers, {}
-        for reader in readers.values():
+        for reader, _ in readers.values():
             with contextlib.suppress(KafkaUnavailable):
                 await reader.close()
 

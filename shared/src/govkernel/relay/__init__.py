@@ -1,11 +1,10 @@
 """The relay: from the ledger to Kafka."""
 
 from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
-from govkernel.relay.relay import Admin, Producer, Relay, RelayStatus, Step, send_everything_again, vouch
+from govkernel.relay.relay import Producer, Relay, RelayStatus, Step, Topics, send_everything_again, vouch
 from govkernel.relay.verification import Alarm, BroughtBack, Fork, LedgerGap, Log, TopicCut, TopicReplaced
 
 __all__ = [
-    "Admin",
     "Alarm",
     "BroughtBack",
     "Checkpoint",
@@ -20,6 +19,7 @@ __all__ = [
     "Step",
     "TopicCut",
     "TopicReplaced",
+    "Topics",
     "send_everything_again",
     "vouch",
 ]

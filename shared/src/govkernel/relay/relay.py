@@ -97,8 +97,8 @@ class Producer(Protocol):
         """Send nothing more of what is under way."""
 
 
-class Admin(Protocol):
-    """What the relay has to know of its topic."""
+class Topics(Protocol):
+    """What the relay has to know of its topic; `govkernel.kafka.KafkaTopics` says it."""
 
     async def identity(self, topic: str) -> TopicIdentity:
         """The topic's identity."""
@@ -141,7 +141,7 @@ class Relay:
         service: str,
         replica: UUID,
         producer: Callable[[], Producer],
-        admin: Admin,
+        topics: Topics,
         topic_log: Log,
         wake: asyncio.Event,
         brought_back: BroughtBack = _nothing_else,
@@ -156,7 +156,7 @@ class Relay:
         self._pool = pool
         self._replica = replica
         self._make_producer = producer
-        self._admin = admin
+        self._topics = topics
         self._log = topic_log
         self._wake = wake
         self._brought_back = brought_back
@@ -280,7 +280,7 @@ class Relay:
             self._quiet_from = now()
         self._producer = self._make_producer()
         await self._reached("led")
-        topic = await self._while_leading(self._admin.identity(self.topic))
+        topic = await self._while_leading(self._topics.identity(self.topic))
         if held.topic is not None and held.topic != topic:
             raise TopicReplaced(
                 f"{self.topic} has id {topic.topic_id} on cluster {topic.cluster_id}; this ledger was sent to id "

@@ -1,0 +1,35 @@
+"""Topics for tests, made and deleted as an administrator does."""
+
+import time
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+TIMEOUT_S: Final = 30
+
+
+def create_topic(kafka: str, name: str, *, partitions: int = 12, compacted: bool = False) -> None:
+    """Create a topic unless it is there; the broker knows it when this returns."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    settings = {"cleanup.policy": "compact" if compacted else "delete", "retention.ms": "-1"}
+    wanted = NewTopic(name, partitions, 1, config=settings)
+    try:
+        admin.create_topics([wanted], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+    deadline = time.monotonic() + TIMEOUT_S
+    # The controller has answered; the broker hears of the topic a little later.
+    while len(admin.list_topics(name, timeout=TIMEOUT_S).topics[name].partitions) < partitions:
+        assert time.monotonic() < deadline, f"{name}: was created, but the broker has not heard of it"
+        time.sleep(0.01)
+
+
+def delete_topics(kafka: str, *names: str) -> None:
+    """Delete topics; brokers may hear of it a little later."""
+    if names:
+        admin = AdminClient({"bootstrap.servers": kafka})
+        for deleted in admin.delete_topics(list(names), operation_timeout=TIMEOUT_S).values():
+            deleted.result(TIMEOUT_S)
