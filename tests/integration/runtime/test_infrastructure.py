@@ -1,6 +1,7 @@
 """PostgreSQL and Kafka from packages: started, stopped, killed and started again, for real."""
 
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,23 @@ import asyncpg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from tests.conftest import NOT_TO_BE_HAD
 
-from gov.runtime.kafka import KafkaBroker
+from gov.runtime.java import find_java
+from gov.runtime.kafka import (
+    FIRST_JAVA_WITH_ARCHIVES,
+    JarCache,
+    KafkaBroker,
+    archive_of,
+    make_archive,
+    read_lock,
+)
 from gov.runtime.ports import Ports, choose_ports, is_free
 from gov.runtime.postgres import PostgresError, PostgresServer
 from gov.runtime.system import ensure_topics
 from gov.runtime.testing import PackagedInfrastructure
 
+ARCHIVED_WITHIN_S = 200
 PROJECTS = "gov.projects.events.v1"
 ROLES = {
     "owner": "projects_owner",
@@ -177,6 +188,43 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
         finally:
             server.stop()
             server.forget()
+
+
+def test_java_keeps_what_it_learnt_of_a_start_and_the_next_start_uses_it(tmp_path: Path) -> None:
+    deadline = time.monotonic() + ARCHIVED_WITHIN_S
+    # The session's own servers may be at it; whoever is not lets the other go on.
+    while (archive := make_archive()) is None:
+        if find_java().version < FIRST_JAVA_WITH_ARCHIVES:
+            pytest.skip(f"{NOT_TO_BE_HAD}Java writes archives of this kind from version 25 on")
+        assert time.monotonic() < deadline, "another process has been at it for too long"
+        time.sleep(0.5)
+    broker = KafkaBroker(tmp_path / "kafka", *choose_ports(2))
+    broker.initialise()
+    java, *options = broker.command()[:-2]
+    assert f"-XX:AOTCache={archive}" in options
+    # With this mode Java ends where the archive does not fit; without it, it goes on and says nothing.
+    tool = [java, "-XX:AOTMode=on", *options, "kafka.tools.StorageTool", "version-mapping"]
+    done = subprocess.run(tool, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_archive_that_is_broken_keeps_no_broker_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jars = JarCache()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    broker = KafkaBroker(tmp_path / "kafka", *choose_ports(2), cache=jars)
+    archive = archive_of(broker.java, jars.class_path(read_lock()))
+    if archive is None:
+        pytest.skip(f"{NOT_TO_BE_HAD}Java writes archives of this kind from version 25 on")
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"no archive" * 100_000)
+    broker.initialise()
+    assert f"-XX:AOTCache={archive}" in broker.command()
+    try:
+        broker.start()
+    finally:
+        broker.stop()
 
 
 def test_three_brokers_replicate_and_survive_the_loss_of_one() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gov.runtime.java import JavaNotFound, find_java
-from gov.runtime.kafka import Jar, JarCache, JarRefused, KafkaError, read_lock, write_lock
+from gov.runtime.java import Java, JavaNotFound, find_java
+from gov.runtime.kafka import Jar, JarCache, JarRefused, KafkaError, archive_of, read_lock, write_lock
 
 CONTENT = b"not really a jar"
 JAR = Jar("org.example", "example-core", "1.2.3", "", hashlib.sha256(CONTENT).hexdigest())
@@ -72,6 +72,21 @@ def test_the_java_that_is_found_can_run_kafka() -> None:
     java = find_java()
     assert java.version >= 17
     assert os.access(java.path, os.X_OK)
+
+
+def test_an_archive_has_its_place_by_the_java_and_the_jars_it_was_made_of(tmp_path: Path) -> None:
+    machine = tmp_path / "lib" / "server" / "libjvm.so"
+    machine.parent.mkdir(parents=True)
+    machine.touch()
+    launcher = tmp_path / "bin" / "java"
+    jars = (Path("a.jar"), Path("b.jar"))
+    places = {
+        archive_of(Java(launcher, 25, 'JAVA_VERSION="25"'), jars),
+        archive_of(Java(launcher, 25, 'JAVA_VERSION="25.0.1"'), jars),
+        archive_of(Java(launcher, 25, 'JAVA_VERSION="25"'), jars[::-1]),
+    }
+    assert len(places) == 3
+    assert archive_of(Java(launcher, 17, 'JAVA_VERSION="17"'), jars) is None
 
 
 def test_a_java_that_is_too_old_is_passed_over_and_the_error_says_how_to_get_one(tmp_path: Path) -> None:

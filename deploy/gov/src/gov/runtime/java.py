@@ -19,10 +19,11 @@ class JavaNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Java:
-    """A Java runtime: the path of its launcher and its major version."""
+    """A Java runtime: the path of its launcher, its major version, and what it says of itself in full."""
 
     path: Path
     version: int
+    text: str = ""
 
 
 def find_java(environment: Mapping[str, str] = os.environ, package: str = PACKAGE) -> Java:
@@ -32,9 +33,10 @@ def find_java(environment: Mapping[str, str] = os.environ, package: str = PACKAG
     """
     found = []
     for path in _candidates(environment, package):
-        version = _version(path)
+        text = _text(path)
+        version = _version(text)
         if version is not None and version >= OLDEST_VERSION:
-            return Java(path, version)
+            return Java(path, version, text)
         found.append(f"{path} is {'no Java' if version is None else f'version {version}'}")
     seen = f" ({'; '.join(found)})" if found else ""
     raise JavaNotFound(
@@ -54,16 +56,19 @@ def _candidates(environment: Mapping[str, str], package: str) -> Iterator[Path]:
         yield Path(on_path)
 
 
-def _version(path: Path) -> int | None:
+def _text(path: Path) -> str:
+    if not path.is_file():
+        return ""
     release = path.resolve().parent.parent / "release"
     try:
-        text = release.read_text("utf-8")
+        return release.read_text("utf-8")
     except OSError:
         try:
-            text = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
+            return subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
         except (OSError, subprocess.SubprocessError):
-            return None
-    if not path.is_file():
-        return None
+            return ""
+
+
+def _version(text: str) -> int | None:
     match = re.search(r'(?:JAVA_VERSION=|version )"(?:1\.)?(\d+)', text)
     return int(match[1]) if match else None

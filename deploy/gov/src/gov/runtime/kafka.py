@@ -1,6 +1,7 @@
 """A real Apache Kafka (KRaft) from its Maven jars, each checked against a lock, on the loopback address.
 
-`python -m gov.runtime.kafka lock` resolves the jars anew and writes the lock.
+`python -m gov.runtime.kafka lock` resolves the jars anew and writes the lock; `... archive` keeps what Java learns of
+a start, so that later ones take a third of the time.
 """
 
 import argparse
@@ -10,11 +11,13 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +30,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from gov.runtime import process
 from gov.runtime.java import Java, find_java
-from gov.runtime.ports import LOOPBACK
+from gov.runtime.ports import LOOPBACK, Ports
 from gov.runtime.state import cache_folder, write_atomically
 
 ROOTS = (
@@ -41,6 +44,12 @@ LOCK_FILE = Path(__file__).resolve().parents[4] / "kafka" / "jars.lock"
 STOP_SIGNAL = signal.SIGTERM
 
 DOWNLOAD_TRIES = 3
+
+FIRST_JAVA_WITH_ARCHIVES = 25
+ARCHIVING_TIMEOUT_S = 300.0
+ARCHIVING_GRACE_S = 5.0
+POLITENESS = 5
+"""How far making an archive stands back behind what people wait for."""
 
 LOG_SETTINGS = """\
 status = error
@@ -276,7 +285,8 @@ class KafkaBroker:
     """One broker that is also a controller, alone or with the other nodes of a cluster.
 
     `heap_mb` is Java's largest heap in mebibytes. `settings` go into server.properties last, and win. With
-    `quick_start` Java compiles less: it is ready sooner and lighter on a small machine, and slower at its peak.
+    `quick_start` Java compiles less: it is ready sooner and lighter on a small machine, and slower at its peak; it
+    also uses the archive of an earlier start. `archive_to` is where Java leaves one when the broker has ended.
     """
 
     def __init__(
@@ -294,6 +304,7 @@ class KafkaBroker:
         settings: dict[str, str] | None = None,
         cache: JarCache | None = None,
         java: Java | None = None,
+        archive_to: Path | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.node = Node(number, port, controller_port, advertised_port)
@@ -304,9 +315,10 @@ class KafkaBroker:
         self.settings = settings or {}
         self.cache = cache or JarCache()
         self.java = java or find_java()
+        self.archive_to = archive_to
         self.data = self.folder / "data"
         self.log = self.folder / "kafka.log"
-        self._class_path: tuple[Path, ...] = ()
+        self.class_path: tuple[Path, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -322,7 +334,7 @@ class KafkaBroker:
     def initialise(self) -> None:
         """Get the jars, write the settings, and format the data folder once. Raises KafkaError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._class_path = self.cache.class_path(read_lock())
+        self.class_path = self.cache.class_path(read_lock())
         (self.folder / "log4j2.properties").write_text(LOG_SETTINGS, encoding="utf-8")
         properties = self.folder / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()), "utf-8")
@@ -398,7 +410,15 @@ class KafkaBroker:
             return False
 
     def _java_command(self, heap_mb: int, *, quick_start: bool) -> list[str]:
-        pace = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"] if quick_start else []
+        pace = []
+        if quick_start:
+            pace = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+            archive = archive_of(self.java, self.class_path)
+            if self.archive_to is not None:
+                pace.append(f"-XX:AOTCacheOutput={self.archive_to}")
+            elif archive is not None and archive.exists():
+                # Java leaves an archive that does not fit aside, and would say so in many lines.
+                pace += [f"-XX:AOTCache={archive}", "-Xlog:aot*=off"]
         quiet = []
         if self.java.version >= 24:
             # Kafka's compression libraries load native code and use what later Javas will take away.
@@ -412,7 +432,7 @@ class KafkaBroker:
             *pace,
             *quiet,
             "-cp",
-            ":".join(str(path) for path in self._class_path),
+            ":".join(str(path) for path in self.class_path),
         ]
 
     def _properties(self) -> dict[str, str]:
@@ -533,6 +553,63 @@ def kafka_cluster(
     )
 
 
+def archive_of(java: Java, class_path: Sequence[Path]) -> Path | None:
+    """Where the archive of what a Java learns of these jars has its place; None for a Java that makes none.
+
+    Its place names what it was made of. Java checks that, too, and starts without an archive that does not fit.
+    """
+    machine = java.path.resolve().parent.parent / "lib" / "server" / "libjvm.so"
+    if java.version < FIRST_JAVA_WITH_ARCHIVES or not machine.exists():
+        return None
+    made_of = [java.text, str(machine.stat().st_size), *map(str, class_path)]
+    return cache_folder() / "java" / f"kafka-{hashlib.sha256(chr(0).join(made_of).encode()).hexdigest()[:16]}.aot"
+
+
+def make_archive(*, cache: JarCache | None = None, java: Java | None = None) -> Path | None:
+    """Let Java watch a broker start and stop, and keep its archive (JEP 514) where `archive_of` says.
+
+    Takes some ten seconds of one processor; nothing where it is there, or another process is at it. Raises KafkaError.
+    """
+    cache, java = cache or JarCache(), java or find_java()
+    archive = archive_of(java, cache.class_path(read_lock()))
+    if archive is None or archive.exists():
+        return archive
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with (archive.parent / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        with tempfile.TemporaryDirectory(prefix="unfinished-", dir=archive.parent) as folder, Ports() as ports:
+            made = Path(folder) / archive.name
+            broker = KafkaBroker(Path(folder), ports.choose(), ports.choose(), cache=cache, java=java, archive_to=made)
+            broker.initialise()
+            try:
+                broker.start()
+                broker.stop(ARCHIVING_TIMEOUT_S)
+            finally:
+                broker.kill()
+            if not made.exists():
+                raise KafkaError("\n".join(["Java left no archive:", *process.last_lines(broker.log)]))
+            made.rename(archive)
+    return archive
+
+
+@contextlib.contextmanager
+def archiving(broker: KafkaBroker, log: Path) -> Iterator[None]:
+    """Make the archive that a broker would have used, if there is none, beside what else is done here."""
+    archive = archive_of(broker.java, broker.class_path)
+    if archive is None or archive.exists():
+        yield
+        return
+    program = [sys.executable, "-P", "-m", "gov.runtime.kafka", "archive"]
+    working = process.spawn(program, log=log, env=os.environ, cwd=Path("/"))
+    try:
+        yield
+    finally:
+        process.stop(working, signal.SIGTERM, ARCHIVING_GRACE_S)
+
+
 def new_cluster_id() -> str:
     """Return a random cluster id in the form that Kafka takes."""
     # One that starts with a dash would be read as an option.
@@ -542,10 +619,18 @@ def new_cluster_id() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `python -m gov.runtime.kafka lock`."""
+    """Run `python -m gov.runtime.kafka lock`, or `archive`."""
     parser = argparse.ArgumentParser(prog="python -m gov.runtime.kafka", description=__doc__)
-    parser.add_argument("action", choices=["lock"], help="resolve the jars anew and write the lock")
-    parser.parse_args(arguments)
+    parser.add_argument(
+        "action",
+        choices=["lock", "archive"],
+        help="lock: resolve the jars anew and write the lock; archive: let later starts be quicker",
+    )
+    if parser.parse_args(arguments).action == "archive":
+        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
+        os.nice(POLITENESS)
+        print(make_archive() or "No archive: Java is too old for it, or another process is making it.")
+        return 0
     jars = resolve()
     write_lock(jars)
     print(f"{len(jars)} jars written to {LOCK_FILE}")

@@ -191,11 +191,14 @@ class LocalSystem:
                     on_change=lambda statuses: self._amend(children=[_child_record(status) for status in statuses]),
                 )
 
-                def announce() -> None:
-                    self._amend(state=SystemState.READY)
-                    on_ready(self.status())
+                with contextlib.ExitStack() as beside:
 
-                asyncio.run(supervisor.run(announce))
+                    def announce() -> None:
+                        self._amend(state=SystemState.READY)
+                        on_ready(self.status())
+                        beside.enter_context(kafka.archiving(broker, self.state.logs / "archive.log"))
+
+                    asyncio.run(supervisor.run(announce))
             except StartFailed as error:
                 failure = {"child": error.child, "reason": error.reason, "lines": error.lines}
                 self._amend(state=SystemState.FAILED, failure=failure)

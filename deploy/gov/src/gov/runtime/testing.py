@@ -3,12 +3,13 @@
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from gov.runtime import process
-from gov.runtime.kafka import KafkaBroker, kafka_cluster
+from gov.runtime.kafka import KafkaBroker, archiving, kafka_cluster
 from gov.runtime.ports import Ports
 from gov.runtime.postgres import PostgresServer
 
@@ -30,6 +31,7 @@ class PackagedInfrastructure:
         if process.running_as_root():
             self.folder.chmod(0o711)
         self._ports = Ports()
+        self._beside = ExitStack()
         postgres_port, *kafka_ports = (self._ports.choose() for _ in range(1 + 2 * brokers))
         self.postgres = PostgresServer(self.folder / "postgres", postgres_port, SUPERUSER_PASSWORD)
         self.kafka = kafka_cluster(
@@ -49,9 +51,11 @@ class PackagedInfrastructure:
         self.postgres.launch()
         self.kafka.start()
         self.postgres.wait_until_ready()
+        self._beside.enter_context(archiving(self.kafka.brokers[0], self.folder / "archive.log"))
 
     def stop(self) -> None:
         """Kill everything and delete its data."""
+        self._beside.close()
         for broker in self.kafka.brokers:
             broker.kill()
         self.postgres.kill()
