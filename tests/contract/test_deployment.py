@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from gov.runtime.kafka import read_lock
+from gov.runtime.jars import read_lock
 from gov.runtime.system import ISSUER, ISSUER_PORT, KAFKA_PORT, PARTITIONS, POSTGRES_PORT, SERVICES, WATERMARKS_TOPIC
 from govevents.catalogue import WATERMARK_TOPIC, topic_of
 from govevents.registry import SERVICES as CATALOGUED

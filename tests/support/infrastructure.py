@@ -116,6 +116,7 @@ def in_containers() -> Iterator[Infrastructure]:
 @contextlib.contextmanager
 def from_packages() -> Iterator[Infrastructure]:
     """Both servers from packages, for as long as the context lasts; their data is gone afterwards."""
+    from gov.runtime.jars import JarRefused
     from gov.runtime.kafka import KafkaError
     from gov.runtime.postgres import PostgresError
     from gov.runtime.testing import PackagedInfrastructure
@@ -123,7 +124,7 @@ def from_packages() -> Iterator[Infrastructure]:
     try:
         infrastructure = PackagedInfrastructure()
         infrastructure.start()
-    except (PostgresError, KafkaError) as error:
+    except (PostgresError, KafkaError, JarRefused) as error:
         raise InfrastructureUnavailable(str(error)) from error
     try:
         yield Infrastructure(infrastructure.postgres_url(), infrastructure.kafka_bootstrap, "packages")

@@ -12,14 +12,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from tests.conftest import NOT_TO_BE_HAD
 
+from gov.runtime.jars import JarCache, read_lock
 from gov.runtime.java import find_java
 from gov.runtime.kafka import (
     FIRST_JAVA_WITH_ARCHIVES,
-    JarCache,
     KafkaBroker,
     archive_of,
     make_archive,
-    read_lock,
 )
 from gov.runtime.ports import Ports, choose_ports, is_free
 from gov.runtime.postgres import PostgresError, PostgresServer

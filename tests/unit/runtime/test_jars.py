@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gov.runtime.jars import Jar, JarCache, JarRefused, read_lock, write_lock
 from gov.runtime.java import Java, JavaNotFound, find_java
-from gov.runtime.kafka import Jar, JarCache, JarRefused, KafkaError, archive_of, read_lock, write_lock
+from gov.runtime.kafka import archive_of
 
 CONTENT = b"not really a jar"
 JAR = Jar("org.example", "example-core", "1.2.3", "", hashlib.sha256(CONTENT).hexdigest())
@@ -35,7 +36,7 @@ def test_a_lock_that_is_written_reads_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["org.example:example", f"a:b:1 sha256:{'z' * 64}", "a:b:1 sha256:00", "a:b sha256:"])
 def test_a_malformed_lock_is_refused_by_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "jars.lock").write_text(f"# comment\n{line}\n")
-    with pytest.raises(KafkaError, match="line 2"):
+    with pytest.raises(JarRefused, match="line 2"):
         read_lock(tmp_path / "jars.lock")
 
 

@@ -11,6 +11,7 @@ from gov.client import Misconfigured, NotRunning, Refused, Unavailable
 from gov.demo.play import ReactionMissing
 from gov.imports.mapping import MappingRefused
 from gov.imports.table import TableRefused
+from gov.runtime.jars import JarRefused
 from gov.runtime.java import JavaNotFound
 from gov.runtime.kafka import KafkaError
 from gov.runtime.postgres import PostgresError
@@ -46,7 +47,7 @@ app.add_typer(kpi.app, name="kpi")
 
 WRONG_USE = (Misconfigured, MappingRefused, TableRefused)
 PROBLEMS = (AlreadyRunning, JavaNotFound)
-AWAY = (Unavailable, NotRunning, ReactionMissing, StartFailed, SystemDied, PostgresError, KafkaError)
+AWAY = (Unavailable, NotRunning, ReactionMissing, StartFailed, SystemDied, PostgresError, KafkaError, JarRefused)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,8 @@ from typing import Final
 
 import psutil
 
-from gov.runtime import kafka, postgres, system
+from gov.runtime import postgres, system
+from gov.runtime.jars import JarCache, JarRefused, read_lock
 from gov.runtime.java import JavaNotFound, find_java
 from gov.runtime.ports import is_free
 from gov.runtime.state import State
@@ -65,10 +66,10 @@ def _postgres() -> Finding:
 
 def _jars() -> Finding:
     try:
-        jars = kafka.read_lock()
-    except kafka.KafkaError as error:
+        jars = read_lock()
+    except JarRefused as error:
         return Finding("Apache Kafka", False, "no lock of its jars", str(error))
-    folder = kafka.JarCache().folder
+    folder = JarCache().folder
     missing = [jar.coordinates for jar in jars if not (folder / jar.path).exists()]
     if missing:
         # Nothing is wrong yet: the first start gets them.

@@ -18,7 +18,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from gov.runtime import kafka, postgres, process
-from gov.runtime.kafka import JarCache, KafkaBroker, read_lock
+from gov.runtime.jars import JarCache, read_lock
+from gov.runtime.kafka import KafkaBroker
 from gov.runtime.ports import LOOPBACK, Ports
 from gov.runtime.postgres import PostgresServer
 from gov.runtime.process import Identity
