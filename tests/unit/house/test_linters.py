@@ -97,7 +97,7 @@ def house(tmp_path: Path) -> Path:
             write(tmp_path, f"{service}/{layer}.py", "")
     for module in KERNEL:
         write(tmp_path, f"govkernel/{module}.py", "")
-    write(tmp_path, "govkernel/kafka.py", "import aiokafka")
+    write(tmp_path, "govkernel/kafka/reader.py", "import aiokafka")
     write(tmp_path, "govkernel/http.py", "import govkernel.ledger")
     write(tmp_path, "govevents/event.py", "")
     write(tmp_path, "gov/cli.py", "import govkernel.domain")
