@@ -1,6 +1,7 @@
 """Topics for tests, made and deleted as an administrator does."""
 
 import time
+from functools import cache
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -10,9 +11,14 @@ from confluent_kafka.cimpl import NewTopic
 TIMEOUT_S: Final = 30
 
 
+@cache
+def _administrator(kafka: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+
+
 def create_topic(kafka: str, name: str, *, partitions: int = 12, compacted: bool = False) -> None:
     """Create a topic unless it is there; the broker knows it when this returns."""
-    admin = AdminClient({"bootstrap.servers": kafka})
+    admin = _administrator(kafka)
     settings = {"cleanup.policy": "compact" if compacted else "delete", "retention.ms": "-1"}
     wanted = NewTopic(name, partitions, 1, config=settings)
     try:
@@ -30,6 +36,5 @@ def create_topic(kafka: str, name: str, *, partitions: int = 12, compacted: bool
 def delete_topics(kafka: str, *names: str) -> None:
     """Delete topics; brokers may hear of it a little later."""
     if names:
-        admin = AdminClient({"bootstrap.servers": kafka})
-        for deleted in admin.delete_topics(list(names), operation_timeout=TIMEOUT_S).values():
+        for deleted in _administrator(kafka).delete_topics(list(names), operation_timeout=TIMEOUT_S).values():
             deleted.result(TIMEOUT_S)

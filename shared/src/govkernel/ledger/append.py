@@ -118,6 +118,11 @@ FROM unnest($1::uuid[]) AS wanted (stream)
 LEFT JOIN LATERAL (
   SELECT version, hash FROM events WHERE events.stream = wanted.stream ORDER BY version DESC LIMIT 1) AS head ON true"""
 
+HEADS_AND_GROUND: Final = f"""
+SELECT heads.*, clock_timestamp() AS now,
+  coalesce(checkpoint.started_at = pg_postmaster_start_time(), false) AS verified
+FROM ({HEADS}) AS heads LEFT JOIN relay_checkpoint AS checkpoint ON true"""  # noqa: S608
+
 INSERT_COMMANDS: Final = """
 INSERT INTO commands (command, digest, stream, from_version, to_version, status, refusal, recorded_at)
 SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::int[], $5::int[], $6::smallint[], $7::jsonb[],
@@ -138,10 +143,6 @@ ON CONFLICT DO NOTHING"""
 LOCKS: Final = """
 SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(number)::text ELSE pg_advisory_xact_lock_shared(number)::text END
 FROM unnest($1::bigint[], $2::boolean[]) AS wanted (number, exclusive)"""
-
-GROUND: Final = """
-SELECT clock_timestamp() AS now, coalesce(checkpoint.started_at = pg_postmaster_start_time(), false) AS verified
-FROM relay_checkpoint AS checkpoint"""
 
 ANSWERED: Final = """
 SELECT commands.*, ARRAY(
@@ -165,7 +166,6 @@ async def append(connection: Connection, batch: Sequence[Append]) -> list[Outcom
     this database, and asyncpg.UniqueViolationError where a writer without locks won a race after the heads were read:
     roll back then, and append one by one.
     """
-    await _check_ground(connection, batch)
     await _lock(connection, batch)
     heads = await _heads(connection, batch)
     given_up: dict[int, Outcome] = {}
@@ -194,18 +194,6 @@ async def append(connection: Connection, batch: Sequence[Append]) -> list[Outcom
     return [outcomes[index] for index in range(len(batch))]
 
 
-async def _check_ground(connection: Connection, batch: Sequence[Append]) -> None:
-    ground = await connection.fetchrow(GROUND)
-    if ground is None or not ground["verified"]:
-        raise LedgerUnavailable("the ledger waits for the relay to verify that this database has lost nothing")
-    for item in batch:
-        if abs(ground["now"] - item.clock) > LARGEST_CLOCK_DIFFERENCE:
-            raise LedgerUnavailable(
-                f"this service's clock says {item.clock.isoformat()}, its database's {ground['now'].isoformat()}: "
-                "bring them within 5 s of each other"
-            )
-
-
 async def _lock(connection: Connection, batch: Sequence[Append]) -> None:
     locks: dict[int, bool] = {}
     for item in batch:
@@ -219,8 +207,18 @@ async def _lock(connection: Connection, batch: Sequence[Append]) -> None:
 
 
 async def _heads(connection: Connection, batch: Sequence[Append]) -> dict[UUID, Head]:
+    """The heads of all streams of a batch, if the database and the clock are ones to write by."""
     streams = {item.expected.stream for item in batch} | {head.stream for item in batch for head in item.relies_on}
-    rows = await connection.fetch(HEADS, sorted(streams))
+    rows = await connection.fetch(HEADS_AND_GROUND, sorted(streams))
+    now, verified = rows[0]["now"], rows[0]["verified"]
+    if not verified:
+        raise LedgerUnavailable("the ledger waits for the relay to verify that this database has lost nothing")
+    for item in batch:
+        if abs(now - item.clock) > LARGEST_CLOCK_DIFFERENCE:
+            raise LedgerUnavailable(
+                f"this service's clock says {item.clock.isoformat()}, its database's {now.isoformat()}: "
+                "bring them within 5 s of each other"
+            )
     return {row["stream"]: Head(row["stream"], row["version"], row["hash"]) for row in rows}
 
 
