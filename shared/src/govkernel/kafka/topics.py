@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import KafkaError, NodeNotReadyError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
@@ -130,7 +130,10 @@ class KafkaTopics:
         try:
             async with asyncio.timeout(self._timeout_s):
                 client = await self._connected()
-                answer = await client.send(client.get_random_node(), _DescribeTopic(topic))
+                node = client.get_random_node()
+                if node is None:
+                    raise NodeNotReadyError("no broker has joined the cluster yet")
+                answer = await client.send(node, _DescribeTopic(topic))
         except (KafkaError, OSError, TimeoutError) as error:
             await self._give_up(client)
             raise KafkaUnavailable(f"{topic}: Kafka is away: {error!r}") from error
