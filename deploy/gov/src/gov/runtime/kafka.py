@@ -138,8 +138,11 @@ class KafkaBroker:
 
     def command(self) -> list[str]:
         """Return the command that runs the broker in the foreground; `initialise` came before."""
+        # Java watches the broker alone: whatever else it runs here would only leave an archive of its own.
+        watched = [] if self.archive_to is None else [f"-XX:AOTCacheOutput={self.archive_to}"]
         return [
             *self._java_command(self.heap_mb, quick_start=self.quick_start),
+            *watched,
             "kafka.Kafka",
             str(self.folder / "server.properties"),
         ]
@@ -195,9 +198,7 @@ class KafkaBroker:
         if quick_start:
             pace = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
             archive = archive_of(self.java, self.class_path)
-            if self.archive_to is not None:
-                pace.append(f"-XX:AOTCacheOutput={self.archive_to}")
-            elif archive is not None and archive.exists():
+            if archive is not None and archive.exists():
                 # Java leaves an archive that does not fit aside, and would say so in many lines.
                 pace += [f"-XX:AOTCache={archive}", "-Xlog:aot*=off"]
         quiet = []
@@ -362,6 +363,9 @@ def make_archive(*, cache: JarCache | None = None, java: Java | None = None) -> 
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
+        if archive.exists():
+            # Whoever held the lock until now has made it.
+            return archive
         with tempfile.TemporaryDirectory(prefix="unfinished-", dir=archive.parent) as folder, Ports() as ports:
             made = Path(folder) / archive.name
             broker = KafkaBroker(Path(folder), ports.choose(), ports.choose(), cache=cache, java=java, archive_to=made)
