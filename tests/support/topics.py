@@ -4,9 +4,10 @@ import time
 from functools import cache
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
+from gov.runtime.system import create_missing
 
 TIMEOUT_S: Final = 30
 
@@ -20,12 +21,7 @@ def create_topic(kafka: str, name: str, *, partitions: int = 12, compacted: bool
     """Create a topic unless it is there; the broker knows it when this returns."""
     admin = _administrator(kafka)
     settings = {"cleanup.policy": "compact" if compacted else "delete", "retention.ms": "-1"}
-    wanted = NewTopic(name, partitions, 1, config=settings)
-    try:
-        admin.create_topics([wanted], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
+    create_missing(admin, [NewTopic(name, partitions, 1, config=settings)])
     deadline = time.monotonic() + TIMEOUT_S
     # The controller has answered; the broker hears of the topic a little later.
     while len(admin.list_topics(name, timeout=TIMEOUT_S).topics[name].partitions) < partitions:

@@ -69,7 +69,7 @@ class Access:
         if node is not None:
             roles = {role.value for action in actions for role in self.policy.roles_for(action)}
             found = await self._pool.fetch(AT_AND_ABOVE, subject, node, sorted(roles))
-        zone = found[0]["time_zone"] if found else None
+        today = day_in(found[0]["time_zone"] if found else None, now)
         assignments = [_assignment(subject, row) for row in found if row["role"] is not None]
         nodes_above = frozenset(row["node"] for row in found)
         return tuple(
@@ -82,7 +82,7 @@ class Access:
                     assignments=assignments,
                     nodes_above=nodes_above,
                     administrator=administrator,
-                    today=day_in(zone, now),
+                    today=today,
                 ),
                 node_known=not found or found[0]["node_known"],
             )

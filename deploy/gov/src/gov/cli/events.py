@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="What is in the log, as it was recorded.")
 
-NOT_FOUND: Final = 404
 SHOWN: Final = 160
 """How many characters of an event's data people see; programs get all of it."""
 
@@ -75,7 +74,7 @@ def show(
                 try:
                     return service, [item async for item in client.items(service, f"/operations/events/{stream}")]
                 except Refused as refused:
-                    if refused.problem.status != NOT_FOUND:
+                    if not refused.problem.not_found:
                         raise
         return None
 

@@ -37,6 +37,11 @@ class Problem:
     faults: tuple[Fault, ...]
     correlation: str | None
 
+    @property
+    def not_found(self) -> bool:
+        """Whether the service does not know what was asked for, or not yet."""
+        return self.status == httpx2.codes.NOT_FOUND
+
     def lines(self) -> list[str]:
         """One line for each fault; one with the detail where the problem names none."""
         if self.faults:

@@ -11,7 +11,6 @@ from gov.client import Addresses, Client, Refused
 from gov.demo.play import LEAD, PATIENCE_S, Played
 from gov.runtime.state import State, write_atomically
 
-NOT_FOUND: Final = 404
 TOLD_BY: Final = ("story.py", "play.py")
 
 
@@ -41,7 +40,7 @@ async def remembered(state: State, addresses: Addresses) -> Played | None:
             await client.query("approvals", f"/reviews/{record.played.waiting}")
         except Refused as refused:
             # The databases are not those that it was played into.
-            if refused.problem.status == NOT_FOUND:
+            if refused.problem.not_found:
                 return None
             raise
     return replace(record.played, commands=0)

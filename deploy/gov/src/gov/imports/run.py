@@ -280,7 +280,7 @@ class _Run:
             except Refused as refused:
                 if refused.problem.status == 401:
                     raise _Stop(str(refused)) from None
-                if refused.problem.status == 404 and clock() < until:
+                if refused.problem.not_found and clock() < until:
                     await asyncio.sleep(ARRIVAL_POLL_S)
                 elif refused.repeated and key == resolved.key:
                     # That was the answer to an earlier run; what was in its way may have been put right.

@@ -381,8 +381,12 @@ def ensure_topics(bootstrap_servers: str, services: Sequence[str], *, replicatio
             config={"cleanup.policy": "compact"},
         )
     )
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    for outcome in admin.create_topics(wanted, operation_timeout=30).values():
+    create_missing(AdminClient({"bootstrap.servers": bootstrap_servers}), wanted)
+
+
+def create_missing(admin: AdminClient, wanted: Sequence[NewTopic]) -> None:
+    """Create topics, and leave those that are there as they are. Raises confluent_kafka.KafkaException."""
+    for outcome in admin.create_topics(list(wanted), operation_timeout=30).values():
         try:
             outcome.result()
         except KafkaException as error:
