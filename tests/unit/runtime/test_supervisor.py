@@ -293,7 +293,8 @@ child = Child("child", (sys.executable, "-c", "import time; time.sleep(600)"), d
 
 def announce(statuses):
     if statuses[0].process is not None:
-        (folder / "pid").write_text(str(statuses[0].process.pid))
+        (folder / "pid.new").write_text(str(statuses[0].process.pid))
+        (folder / "pid.new").replace(folder / "pid")
 
 asyncio.run(Supervisor([child], folder / "logs", output=None, on_change=announce).run())
 """
@@ -306,7 +307,7 @@ asyncio.run(Supervisor([child], folder / "logs", output=None, on_change=announce
 async def test_no_child_outlives_its_supervisor(tmp_path: Path, number: signal.Signals) -> None:
     supervisor = await asyncio.create_subprocess_exec(sys.executable, "-c", SUPERVISOR_PROGRAM, str(tmp_path))
     pid_file = tmp_path / "pid"
-    await until(lambda: pid_file.exists() and pid_file.read_text() != "")
+    await until(pid_file.exists)
     child = identity_of(int(pid_file.read_text()))
     assert child is not None
     await until(lambda: "time.sleep" in " ".join(psutil.Process(child.pid).cmdline()[:3]))
