@@ -8,7 +8,7 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from govevents.event import event_type
 from govevents.registry import CATALOGUE
 from govkernel import logging as logs
 from govkernel.access import ACCESS_MODELS, Access, Policy, PolicyRefused
-from govkernel.consumer import Consumer, Handler, Parked
+from govkernel.consumer import Consumer, Handler, Parked, Reader
 from govkernel.domain.aggregate import Aggregate
 from govkernel.http.api import ServiceApi
 from govkernel.http.auth import IssuerKeys, TokenVerifier
@@ -43,7 +43,7 @@ from govkernel.postgres import UNAVAILABLE, create_engine, create_pool, migrate_
 from govkernel.processes.tasks import Tasks, Work
 from govkernel.reactions import Needs, React, ReactionHandler
 from govkernel.readmodels import ReadModel, ReadModels, Watermarks
-from govkernel.relay import Relay
+from govkernel.relay import Producer, Relay
 from govkernel.settings import Settings
 
 ROLES: Final = ("api", "relay", "consumer", "migrate", "all", "openapi")
@@ -130,7 +130,21 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def run(definition: ServiceDefinition, argv: Sequence[str]) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """What a process makes its parts with; `handler` may wrap what a consumer feeds. Services leave it as it is."""
+
+    clock: Callable[[], datetime] = utc_now
+    pool: Callable[..., Awaitable["asyncpg.Pool[Any]"]] = create_pool
+    ledger: Callable[..., Ledger] = Ledger
+    timers: Callable[..., Timers] = Timers
+    relay: Callable[..., Relay] = Relay
+    producer: Callable[[KafkaAddress], Producer] = EventProducer
+    reader: Callable[[KafkaAddress, str], Reader] = PartitionReader
+    handler: Callable[[Handler], Handler] = lambda handler: handler
+
+
+def run(definition: ServiceDefinition, argv: Sequence[str], *, wiring: Wiring | None = None) -> int:
     """`python -m <service> <role>`: work until told to stop. 0 after a clean end, 2 where it was called wrongly."""
     parser = argparse.ArgumentParser(prog=definition.name, description=f"Gatehouse: the service {definition.name}")
     parser.add_argument(
@@ -168,7 +182,7 @@ def run(definition: ServiceDefinition, argv: Sequence[str]) -> int:
                 return 2
             asyncio.run(_migrate(definition, settings, asyncio.Event()))
             return 0
-        return asyncio.run(Process(definition, settings, policy, role).run())
+        return asyncio.run(Process(definition, settings, policy, role, wiring or Wiring()).run())
     except KeyboardInterrupt:
         return 130
 
@@ -247,7 +261,10 @@ class _KafkaSeen:
 class Process:
     """One process of a service, in one of its roles."""
 
-    def __init__(self, definition: ServiceDefinition, settings: Settings, policy: Policy, role: str) -> None:
+    def __init__(
+        self, definition: ServiceDefinition, settings: Settings, policy: Policy, role: str, wiring: Wiring
+    ) -> None:
+        self._wiring = wiring
         self._definition = definition
         self._settings = settings
         self._policy = policy
@@ -274,7 +291,7 @@ class Process:
         if listener is None:
             return 1
         url = self._settings.database_url.get_secret_value()
-        pool = await create_pool(url, largest=LARGEST_POOL)
+        pool = await self._wiring.pool(url, largest=LARGEST_POOL)
         engine = create_engine(url)
         tasks = Tasks(self._metrics)
         async with httpx2.AsyncClient() as client:
@@ -328,12 +345,12 @@ class Process:
     def _wire(
         self, pool: "asyncpg.Pool[Any]", engine: AsyncEngine, client: httpx2.AsyncClient
     ) -> tuple[Runtime, Parts, Relay, tuple[Handler, ...]]:
-        definition, settings = self._definition, self._settings
-        ledger = Ledger(
+        definition, settings, wiring = self._definition, self._settings, self._wiring
+        ledger = wiring.ledger(
             pool,
             service=definition.name,
             catalogue=definition.catalogue,
-            clock=utc_now,
+            clock=wiring.clock,
             refusal_status=definition.api.refusal_status,
         )
         self._wake_relay = ledger.wake
@@ -343,7 +360,7 @@ class Process:
             catalogue=definition.catalogue,
             log=TopicLog(self._address),
             follower_of=lambda handler: self._follower(pool, handler),
-            clock=utc_now,
+            clock=wiring.clock,
         )
         parts = Parts(
             settings=settings,
@@ -352,13 +369,13 @@ class Process:
             engine=engine,
             ledger=ledger,
             read_models=read_models,
-            clock=utc_now,
+            clock=wiring.clock,
         )
-        relay = Relay(
+        relay = wiring.relay(
             pool,
             service=definition.name,
             replica=self._replica,
-            producer=lambda: EventProducer(self._address),
+            producer=lambda: wiring.producer(self._address),
             topics=self._topics,
             topic_log=TopicLog(self._address),
             wake=ledger.subscribe(),
@@ -391,9 +408,9 @@ class Process:
             ),
             metrics=self._metrics,
             health=Health(),
-            clock=utc_now,
+            clock=wiring.clock,
             demo=settings.demo,
-            timers=Timers(ledger, definition.aggregates),
+            timers=wiring.timers(ledger, definition.aggregates),
             operations=Operations(
                 parked=parked, relay=relay, consumers=lambda: tuple(self._running.values()), read_models=read_models
             ),
@@ -417,9 +434,9 @@ class Process:
     def _follower(self, pool: "asyncpg.Pool[Any]", handler: Handler) -> _Followed:
         consumer = Consumer(
             pool,
-            handler,
+            self._wiring.handler(handler),
             self._definition.catalogue,
-            reader=PartitionReader(self._address, topic_of(handler.service)),
+            reader=self._wiring.reader(self._address, topic_of(handler.service)),
             topics=self._topics,
             replica=self._replica,
             commit_as=f"{self._definition.name}.{handler.name}",
@@ -515,7 +532,7 @@ class Process:
                 del self._seen.behind_since[name]
             with contextlib.suppress(*UNAVAILABLE, asyncpg.PostgresError):
                 outbox = await relay.status()
-                age = (utc_now() - outbox.oldest).total_seconds() if outbox.oldest else 0.0
+                age = (self._wiring.clock() - outbox.oldest).total_seconds() if outbox.oldest else 0.0
                 self._metrics.outbox_rows.set(outbox.lag_rows)
                 self._metrics.outbox_age.set(max(0.0, age))
             await pause(stop, SAMPLE_S)
