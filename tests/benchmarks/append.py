@@ -1,0 +1,127 @@
+"""The append alone: callers that decide and encode on what they know, each on a stream of its own, and wait for the commit.
+
+What is measured is `Ledger.prepare` and the append, with the command's row; nothing is loaded.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import asyncpg
+from tests.benchmarks.bench import Bench, Benchmark
+from tests.benchmarks.callers import Answered, callers
+from tests.benchmarks.fund import FUND, PURPOSE, Draw, Fund
+from tests.benchmarks.ledgers import check, context, ledger_at, opened, submit
+from tests.benchmarks.pgbench import MOST_CLIENTS, Inserted, insert
+from tests.benchmarks.row import Row, interleaved
+
+from govkernel.ledger import Appended, Head, Intent, Ledger, Loaded
+
+AT_LEAST: Final = {1: 0.45, 8: 0.75, 32: 1.5, 128: 2.6, 512: 2.8}
+RELIED_ON_STREAMS: Final = 100
+
+
+class Appender:
+    """Callers with a fund each, who draw from it; `answered` is what they were told."""
+
+    def __init__(self, ledger: Ledger, funds: list[Loaded[Fund]], relied_on: Sequence[Head] = ()) -> None:
+        self.answered: list[tuple[UUID, int]] = [(fund.head.stream, fund.head.version) for fund in funds]
+        self.document_bytes = 0
+        self._ledger = ledger
+        self._funds = funds
+        self._relied_on = relied_on
+
+    @classmethod
+    async def of(cls, ledger: Ledger, count: int, relied_on: Sequence[Head] = ()) -> "Appender":
+        """So many callers, with funds that were opened just now."""
+        return cls(ledger, [await opened(ledger, uuid4()) for _ in range(count)], relied_on)
+
+    async def draw(self, caller: int) -> None:
+        """Append one event."""
+        fund = self._funds[caller]
+        relied_on = (self._relied_on[caller % len(self._relied_on)],) if self._relied_on else ()
+        intent: Intent[Any, Any, Any] = Intent(FUND, fund.head.stream, Draw(1, PURPOSE), relied_on)
+        item, after = self._ledger.prepare(context(), intent, fund)
+        outcome = await submit(self._ledger, item)
+        assert isinstance(outcome, Appended), outcome
+        self._funds[caller] = after
+        self.answered.append((after.head.stream, after.head.version))
+        self.document_bytes = len(item.documents[0].body)
+
+
+async def against_pgbench(bench: Bench, count: int) -> list[Row]:
+    """So many callers, against as many of pgbench's."""
+    scale = bench.scale
+    async with bench.database() as url, ledger_at(url) as ledger:
+        appender = await Appender.of(ledger, count)
+        await callers(count, 0.2, appender.draw)
+
+        async def ours() -> Answered:
+            return await callers(count, scale.seconds, appender.draw)
+
+        async def floor() -> Inserted:
+            return await insert(
+                bench,
+                url,
+                clients=min(count, MOST_CLIENTS),
+                document_bytes=appender.document_bytes,
+                seconds=scale.seconds,
+            )
+
+        of_ours, of_floor = await interleaved(scale.repeats, ours, floor)
+        rows = await _inserted(url)
+        assert rows == sum(each.rows for each in of_floor), f"pgbench inserted {of_floor}, {rows} rows are there"
+        await check(url, appender.answered, filled=0, commands=len(appender.answered))
+    return [
+        Row(
+            name=f"append-{count}",
+            unit="events/s",
+            ours=tuple(each.per_second for each in of_ours),
+            floor=tuple(each.per_second for each in of_floor),
+            against=f"pgbench, prepared single-row INSERT, {min(count, MOST_CLIENTS)} clients",
+            at_least=AT_LEAST[count],
+            note=f"documents of {appender.document_bytes} bytes",
+        )
+    ]
+
+
+async def relying(bench: Bench, count: int) -> list[Row]:
+    """So many callers whose every command relies on a second stream, against the same without."""
+    scale = bench.scale
+    async with bench.database() as url, ledger_at(url) as ledger:
+        relied_on = [(await opened(ledger, uuid4())).head for _ in range(RELIED_ON_STREAMS)]
+        with_it, without = await Appender.of(ledger, count, relied_on), await Appender.of(ledger, count)
+        for each in (with_it, without):
+            await callers(count, 0.2, each.draw)
+        of_ours, of_floor = await interleaved(
+            scale.repeats,
+            lambda: callers(count, scale.seconds, with_it.draw),
+            lambda: callers(count, scale.seconds, without.draw),
+        )
+        answered = [*((head.stream, head.version) for head in relied_on), *with_it.answered, *without.answered]
+        await check(url, answered, filled=0, commands=len(answered))
+    return [
+        Row(
+            name=f"append-relying-{count}",
+            unit="events/s",
+            ours=tuple(each.per_second for each in of_ours),
+            floor=tuple(each.per_second for each in of_floor),
+            against=f"the same without relying on a second stream, {count} callers",
+            at_least=0.7,
+        )
+    ]
+
+
+async def _inserted(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM events WHERE type = 'pgbench.Inserted'"))
+    finally:
+        await connection.close()
+
+
+BENCHMARKS: Final = (
+    *(Benchmark((f"append-{count}",), partial(against_pgbench, count=count)) for count in AT_LEAST),
+    *(Benchmark((f"append-relying-{count}",), partial(relying, count=count)) for count in AT_LEAST if count <= 128),
+)
