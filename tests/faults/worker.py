@@ -1,0 +1,53 @@
+"""One replica of one service as a process of its own: `python -m tests.faults.worker`, told by `FAULTS_WORKER`."""
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+from tests.faults.services import Names, jars_service, tallies_service
+
+from govkernel.processes import ServiceDefinition, Wiring, run
+from govkernel.processes.process import utc_now
+
+VARIABLE = "FAULTS_WORKER"
+
+Kind = Literal["jars", "tallies"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a worker is told: which service of which round it is, how far its clock is off, and what is wrong with it."""
+
+    kind: Kind
+    round: str
+    clock_offset_s: float = 0.0
+    bug: str | None = None
+
+
+def definition_of(told: Told) -> ServiceDefinition:
+    """The service that a worker is a replica of."""
+    names = Names.of(told.round)
+    return jars_service(names) if told.kind == "jars" else tallies_service(names)
+
+
+def wiring_of(told: Told) -> Wiring:
+    """What the worker's process is made with."""
+    offset = timedelta(seconds=told.clock_offset_s)
+
+    def clock() -> datetime:
+        return utc_now() + offset
+
+    return Wiring(clock=clock)
+
+
+def main() -> int:
+    """Work until told to stop."""
+    told = msgspec.json.decode(os.environ[VARIABLE], type=Told)
+    return run(definition_of(told), sys.argv[1:], wiring=wiring_of(told))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
