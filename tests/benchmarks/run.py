@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from tests.benchmarks import append
+from tests.benchmarks import append, http
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.row import Row
 
-BENCHMARKS: Final[tuple[Benchmark, ...]] = (*append.BENCHMARKS,)
+BENCHMARKS: Final[tuple[Benchmark, ...]] = (*append.BENCHMARKS, *http.BENCHMARKS)
 NAMES: Final = tuple(name for each in BENCHMARKS for name in each.names)
 
 
