@@ -68,7 +68,7 @@ def test_every_event_travels_on_its_services_topic_and_those_of_operators_on_all
     for service in SERVICES:
         messages = set(DOCUMENT["channels"][service]["messages"])
         own = {name for name, cls in CATALOGUE.events.items() if event_type(cls).service == service}
-        assert messages == own | {"operations.RecordSkipped", "operations.DatabaseVouchedFor"}
+        assert messages == own | {name for name in CATALOGUE.events if name.startswith("operations.")}
 
 
 @pytest.mark.parametrize(("name", "cls"), sorted(CATALOGUE.events.items()))

@@ -24,3 +24,27 @@ class DatabaseVouchedFor:
     system_identifier: Code
     started_at: datetime
     reason: Text
+
+
+@event("operations", version=1)
+class LedgerRepublished:
+    """An operator has let the relay send every event of a ledger once more; readers drop what they have already."""
+
+    reason: Text
+
+
+@event("operations", version=1)
+class LedgerRecovered:
+    """An operator has closed a ledger until what it lacks, and Kafka holds, was brought back."""
+
+    reason: Text
+
+
+@event("operations", version=1)
+class ReadModelRolledBack:
+    """An operator has let readers see the previous build of a read model again."""
+
+    read_model: Code
+    from_build: int
+    to_build: int
+    reason: Text

@@ -114,6 +114,10 @@ relay_checkpoint = Table(
     Column("system_identifier", Text),
     Column("started_at", Moment),
     Column("watermark", Moment),
+    Column("verified_at", Moment),
+    Column("brought_back", BigInteger),
+    Column("alarm", Text),
+    Column("trouble", Text),
     comment="How far the relay has carried the ledger to Kafka, and which database it has verified.",
 )
 

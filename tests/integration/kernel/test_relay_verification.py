@@ -15,7 +15,16 @@ from govevents.document import Document
 from govevents.operations import DatabaseVouchedFor
 from govkernel.kafka import EventProducer, Extent, KafkaAddress, KafkaUnavailable, Outgoing, TopicLog
 from govkernel.postgres import Connection, create_pool, migrate_in_thread
-from govkernel.relay import Fork, TopicCut, TopicReplaced, send_everything_again, vouch
+from govkernel.relay import (
+    ForeignTransactions,
+    Fork,
+    TopicCut,
+    TopicReplaced,
+    adopt,
+    send_everything_again,
+    verify_everything_again,
+    vouch,
+)
 
 RESTARTED = "UPDATE relay_checkpoint SET started_at = started_at - interval '1 hour'"
 OPEN = "SELECT started_at = pg_postmaster_start_time() FROM relay_checkpoint"
@@ -243,6 +252,119 @@ async def test_a_new_record_below_an_acknowledged_offset_is_an_alarm(world: Worl
     await insert(world.pool, *chain(uuid4(), 1))
     with pytest.raises(TopicCut):
         await world.relay().one_pass()
+
+
+async def test_what_was_ordered_before_is_not_done_again(world: World) -> None:
+    await carried(world, *chain(uuid4(), 2))
+
+    async def known(_connection: Connection) -> bool:
+        return False
+
+    before = await world.checkpoint()
+    assert not await send_everything_again(world.pool, record=known)
+    assert not await verify_everything_again(world.pool, record=known)
+    assert await world.checkpoint() == before
+
+
+async def test_an_order_is_recorded_while_the_ledger_is_closed_and_leaves_it_closed(world: World) -> None:
+    await carried(world, *chain(uuid4(), 2))
+    await world.pool.execute(RESTARTED)
+    seen: list[bool] = []
+
+    async def record(connection: Connection) -> bool:
+        seen.append(await connection.fetchval(OPEN))
+        return True
+
+    assert await send_everything_again(world.pool, record=record)
+    assert seen == [True]
+    assert not await world.pool.fetchval(OPEN)
+    assert await world.relay().one_pass() == 2
+
+
+async def test_a_leader_that_goes_on_verifies_everything_when_an_operator_says_so(world: World) -> None:
+    lost = chain(uuid4(), 3)
+    await carried(world, *lost)
+    relay = world.relay()
+    await relay.one_pass()
+    await world.pool.execute("DELETE FROM events WHERE version > 1")
+    await verify_everything_again(world.pool)
+    assert not await world.pool.fetchval(OPEN)
+
+    stop = asyncio.Event()
+    running = asyncio.create_task(relay.run(stop))
+    async with asyncio.timeout(30):
+        while not await world.pool.fetchval(OPEN):
+            await asyncio.sleep(0.02)
+    stop.set()
+    await running
+    assert (await relay.status()).brought_back == 2
+    assert await world.pool.fetchval("SELECT count(*) FROM events") == 3
+
+
+async def test_what_holds_the_leader_up_is_told_by_every_replica_until_it_goes_on(world: World) -> None:
+    await carried(world, *chain(uuid4(), 1))
+    await world.pool.execute("UPDATE relay_checkpoint SET topic_id = 'another'")
+    relay, other = world.relay(), world.relay()
+    stop = asyncio.Event()
+    running = asyncio.create_task(relay.run(stop))
+    async with asyncio.timeout(30):
+        while (alarm := (await other.status()).alarm) is None:
+            await asyncio.sleep(0.02)
+    stop.set()
+    await running
+    assert alarm.startswith("TopicReplaced: ")
+    await send_everything_again(world.pool)
+    await relay.one_pass()
+    assert (await other.status()).alarm is None
+
+
+async def restored_from_a_dump(world: World, *, transactions: int) -> None:
+    """Let the rows and the checkpoint speak of another server's transactions, as they do after a dump was restored."""
+    await world.pool.execute("UPDATE events SET txid = (txid::text::bigint + $1)::text::xid8", transactions)
+    await world.pool.execute(
+        "UPDATE relay_checkpoint SET low_txid = (low_txid::text::bigint + $1)::text::xid8", transactions
+    )
+    await world.pool.execute(RESTARTED)
+
+
+async def test_a_ledger_with_another_servers_transactions_is_refused_until_it_is_adopted(world: World) -> None:
+    await carried(world, *chain(uuid4(), 3))
+    await restored_from_a_dump(world, transactions=1_000_000_000)
+    relay = world.relay()
+    with pytest.raises(ForeignTransactions, match="adopt"):
+        await relay.one_pass()
+    assert not await world.pool.fetchval(OPEN)
+    await insert(world.pool, *chain(uuid4(), 2))
+    async with world.pool.acquire() as connection:
+        assert await adopt(connection) == 5
+        assert await adopt(connection) == 0
+    assert await relay.one_pass() == 5
+    await world.assert_carried()
+
+
+async def test_adopting_brings_back_what_the_dump_lacks(world: World) -> None:
+    kept = chain(uuid4(), 3)
+    checkpoint = await carried(world, *kept)
+    lost = chain(kept[0].stream, 2, after=kept[-1])
+    await carried(world, *lost)
+    await lose(world, lost, checkpoint)
+    await restored_from_a_dump(world, transactions=1_000_000_000)
+    async with world.pool.acquire() as connection:
+        await adopt(connection)
+    relay = world.relay()
+    await relay.one_pass()
+    assert (await relay.status()).brought_back == 2
+    await world.assert_carried()
+
+
+async def test_a_live_ledger_that_is_adopted_by_mistake_only_sends_everything_once_more(world: World) -> None:
+    await carried(world, *chain(uuid4(), 3))
+    async with world.pool.acquire() as connection:
+        await adopt(connection)
+    assert not await world.pool.fetchval(OPEN)
+    assert await world.relay().one_pass() == 3
+    assert await world.pool.fetchval(OPEN)
+    await world.assert_carried()
 
 
 class Away:

@@ -1,25 +1,56 @@
 """The relay: from the ledger to Kafka."""
 
+from govkernel.relay.adoption import adopt
 from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
-from govkernel.relay.relay import Producer, Relay, RelayStatus, Step, Topics, send_everything_again, vouch
-from govkernel.relay.verification import Alarm, BroughtBack, Fork, LedgerGap, Log, TopicCut, TopicReplaced
+from govkernel.relay.reconciliation import Finding, Kind, Reconciled, Reconciliation, ReconciliationRunning, Stage
+from govkernel.relay.relay import (
+    Ordered,
+    Producer,
+    Relay,
+    RelayStatus,
+    Step,
+    Topics,
+    send_everything_again,
+    verify_everything_again,
+    vouch,
+)
+from govkernel.relay.verification import (
+    Alarm,
+    BroughtBack,
+    ForeignTransactions,
+    Fork,
+    LedgerGap,
+    Log,
+    TopicCut,
+    TopicReplaced,
+)
 
 __all__ = [
     "Alarm",
     "BroughtBack",
     "Checkpoint",
     "DatabaseIdentity",
+    "Finding",
+    "ForeignTransactions",
     "Fork",
+    "Kind",
     "LeadershipLost",
     "LedgerGap",
     "Log",
+    "Ordered",
     "Producer",
+    "Reconciled",
+    "Reconciliation",
+    "ReconciliationRunning",
     "Relay",
     "RelayStatus",
+    "Stage",
     "Step",
     "TopicCut",
     "TopicReplaced",
     "Topics",
+    "adopt",
     "send_everything_again",
+    "verify_everything_again",
     "vouch",
 ]

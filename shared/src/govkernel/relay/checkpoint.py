@@ -65,8 +65,13 @@ RELEASE: Final = "UPDATE relay_checkpoint SET holder = NULL, lease_until = NULL 
 STORE: Final = """
 UPDATE relay_checkpoint
 SET low_txid = $4::text::xid8, tail_seq = $5, tail_txid = $6, acknowledged = $7::text::jsonb, cluster_id = $8,
-    topic_id = $9, system_identifier = $10, started_at = $11, watermark = $12, lease_until = clock_timestamp() + $3
+    topic_id = $9, system_identifier = $10, started_at = $11, watermark = $12, lease_until = clock_timestamp() + $3,
+    alarm = NULL, trouble = NULL
 WHERE epoch = $1 AND holder = $2 RETURNING epoch"""
+
+VERIFIED: Final = "UPDATE relay_checkpoint SET verified_at = clock_timestamp(), brought_back = $2 WHERE epoch = $1"
+
+HELD_UP: Final = "UPDATE relay_checkpoint SET alarm = $2, trouble = $3 WHERE holder = $1"
 
 IDENTITY: Final = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
@@ -86,7 +91,7 @@ async def take(connection: Connection, replica: UUID, lease: timedelta) -> tuple
     None while another's lease runs.
     """
     row = await connection.fetchrow(TAKE, replica, lease)
-    return None if row is None else (_checkpoint(row), row["was_held"])
+    return None if row is None else (checkpoint_of(row), row["was_held"])
 
 
 async def renew(connection: Connection, replica: UUID, epoch: int, lease: timedelta) -> None:
@@ -121,7 +126,18 @@ async def store(connection: Connection, replica: UUID, checkpoint: Checkpoint, l
         raise LeadershipLost(f"epoch {checkpoint.epoch} is over")
 
 
-def _checkpoint(row: "asyncpg.Record") -> Checkpoint:
+async def note_verified(connection: Connection, epoch: int, brought_back: int) -> None:
+    """Say when the database was verified, and how many events Kafka gave back."""
+    await connection.execute(VERIFIED, epoch, brought_back)
+
+
+async def note_held_up(connection: Connection, replica: UUID, *, alarm: str | None, trouble: str | None) -> None:
+    """Say what keeps this leader from going on, so that any replica can be asked; the next store forgets it."""
+    await connection.execute(HELD_UP, replica, alarm, trouble)
+
+
+def checkpoint_of(row: "asyncpg.Record") -> Checkpoint:
+    """The checkpoint in a row that has all of its columns."""
     acknowledged: dict[str, Any] = json.loads(row["acknowledged"])
     return Checkpoint(
         epoch=row["epoch"],

@@ -33,7 +33,16 @@ from govkernel.kafka import KafkaUnavailable, Outgoing, TopicIdentity, TopicMiss
 from govkernel.postgres import UNAVAILABLE, Connection
 from govkernel.relay import checkpoint as rows
 from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
-from govkernel.relay.verification import Alarm, BroughtBack, LedgerGap, Log, TopicCut, TopicReplaced, verify
+from govkernel.relay.verification import (
+    Alarm,
+    BroughtBack,
+    ForeignTransactions,
+    LedgerGap,
+    Log,
+    TopicCut,
+    TopicReplaced,
+    verify,
+)
 
 T = TypeVar("T")
 
@@ -67,16 +76,23 @@ SELECT count(*) AS rows, min(recorded_at) AS oldest FROM events
 WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[])"""
 
 STATUS: Final = """
-SELECT holder, epoch, lease_until > clock_timestamp() AS led, low_txid::text AS low_txid, tail_seq, watermark,
+SELECT *, coalesce(lease_until > clock_timestamp(), false) AS led, low_txid::text AS low,
        coalesce(started_at = pg_postmaster_start_time(), false) AS verified
 FROM relay_checkpoint"""
 
 VOUCH: Final = "UPDATE relay_checkpoint SET system_identifier = $1, started_at = $2"
 
+VERIFIED_DATABASE: Final = "SELECT system_identifier, started_at FROM relay_checkpoint FOR UPDATE"
+
 FORGET_WHAT_WAS_SENT: Final = """
 UPDATE relay_checkpoint
 SET epoch = epoch + 1, holder = NULL, lease_until = NULL, low_txid = '3', tail_seq = '{}', tail_txid = '{}',
-    acknowledged = '{}', cluster_id = NULL, topic_id = NULL"""
+    acknowledged = '{}', cluster_id = NULL, topic_id = NULL, system_identifier = $1, started_at = $2"""
+
+FORGET_WHAT_WAS_VERIFIED: Final = """
+UPDATE relay_checkpoint
+SET epoch = epoch + 1, holder = NULL, lease_until = NULL, acknowledged = '{}', system_identifier = NULL,
+    started_at = NULL"""
 
 Step = Literal["led", "verified", "snapshot", "sent", "passed", "stored"]
 """Points of a pass at which a test may stop it."""
@@ -106,16 +122,28 @@ class Topics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RelayStatus:
-    """How far the relay is: `lag_rows` events are committed and not sent, the oldest of them recorded at `oldest`."""
+    """How far the relay is: `lag_rows` events are committed and not sent, the oldest of them recorded at `oldest`.
+
+    `leader` leads until `led_until`. `database` is the one that was verified last; `verified` says whether that is the
+    one that answers. `brought_back` events came from Kafka then. `alarm` needs a person, `trouble` is tried again.
+    """
 
     leader: UUID | None
     epoch: int
+    led_until: datetime | None
     verified: bool
+    verified_at: datetime | None
+    brought_back: int | None
+    database: DatabaseIdentity | None
+    topic: TopicIdentity | None
     lag_rows: int
     oldest: datetime | None
+    low_txid: int
     tail_length: int
+    acknowledged: Mapping[int, int]
     watermark: datetime | None
     alarm: str | None
+    trouble: str | None
 
 
 async def _nothing_else(_connection: Connection, _documents: Sequence[Document]) -> None:
@@ -205,10 +233,13 @@ class Relay:
                     if str(alarm) != self._alarm:
                         log.critical("relay of %s: %s: %s", self.service, type(alarm).__name__, alarm)
                     self._alarm = str(alarm)
+                    await self._note_held_up(alarm=f"{type(alarm).__name__}: {alarm}")
                     await _wait(LONGEST_BACKOFF_S, stopping)
                 except (*UNAVAILABLE, KafkaUnavailable, LeadershipLost, asyncpg.PostgresError) as error:
                     backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
                     log.warning("relay of %s: tries again in %.3f s: %r", self.service, backoff_s, error)
+                    if isinstance(error, KafkaUnavailable):
+                        await self._note_held_up(trouble=f"{type(error).__name__}: {error}")
                     await _wait(backoff_s, stopping)
                 else:
                     self._alarm, backoff_s = None, SHORTEST_POLL_S
@@ -240,18 +271,32 @@ class Relay:
             await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
             row = await connection.fetchrow(STATUS)
             assert row is not None, "the migration that makes the table also makes its row"
-            lag = await connection.fetchrow(LAG, row["low_txid"], row["tail_seq"])
+            lag = await connection.fetchrow(LAG, row["low"], row["tail_seq"])
         assert lag is not None
+        known = rows.checkpoint_of(row)
         return RelayStatus(
             leader=row["holder"] if row["led"] else None,
-            epoch=row["epoch"],
+            epoch=known.epoch,
+            led_until=row["lease_until"] if row["led"] else None,
             verified=row["verified"],
+            verified_at=row["verified_at"],
+            brought_back=row["brought_back"],
+            database=known.database,
+            topic=known.topic,
             lag_rows=lag["rows"],
             oldest=lag["oldest"],
-            tail_length=len(row["tail_seq"]),
-            watermark=row["watermark"],
-            alarm=self._alarm,
+            low_txid=known.low_txid,
+            tail_length=len(known.tail),
+            acknowledged=known.acknowledged,
+            watermark=known.watermark,
+            alarm=row["alarm"],
+            trouble=row["trouble"],
         )
+
+    async def _note_held_up(self, *, alarm: str | None = None, trouble: str | None = None) -> None:
+        with contextlib.suppress(*UNAVAILABLE, asyncpg.PostgresError):
+            async with self._pool.acquire(timeout=2) as connection:
+                await rows.note_held_up(connection, self._replica, alarm=alarm, trouble=trouble)
 
     async def _lead(self, connection: Connection) -> Checkpoint | None:
         """The checkpoint of a leader whose database and topic are the ones it knows, or None where another leads."""
@@ -289,6 +334,7 @@ class Relay:
             )
         self._held = held = replace(held, topic=topic)
         if held.database != identity:
+            _refuse_foreign(held.low_txid, int(await connection.fetchval(XMIN)))
             quiet_s = self._quiet_from - now()
             if quiet_s > 0:
                 log.info("relay of %s: waits %.1f s until whoever led before has stopped", self.service, quiet_s)
@@ -310,7 +356,7 @@ class Relay:
         self, connection: Connection, held: Checkpoint, identity: DatabaseIdentity, acknowledged: Mapping[int, int]
     ) -> Checkpoint:
         async with connection.transaction():
-            known, _ = await verify(
+            known, brought_back = await verify(
                 connection,
                 self._log,
                 service=self.service,
@@ -320,6 +366,7 @@ class Relay:
             )
             verified = replace(held, database=identity, acknowledged=known)
             await rows.store(connection, self._replica, verified, self._lease)
+            await rows.note_verified(connection, held.epoch, brought_back)
         return verified
 
     async def _carry(self, connection: Connection, checkpoint: Checkpoint) -> int:
@@ -332,6 +379,7 @@ class Relay:
             # A generic plan, which the sixth pass would get, walks the primary key and compares the tail row by row.
             await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
             xmin = int(await connection.fetchval(XMIN))
+            _refuse_foreign(checkpoint.low_txid, xmin)
             await self._reached("snapshot")
             cursor = await connection.cursor(PENDING, str(checkpoint.low_txid), list(checkpoint.tail))
             while pending := await cursor.fetch(self._chunk_rows, timeout=LONGEST_STATEMENT_S):
@@ -439,10 +487,57 @@ async def vouch(
     return vouched
 
 
-async def send_everything_again(pool: "asyncpg.Pool[Any]") -> None:
-    """Let the next pass start from the ledger's beginning, whatever was sent before: for a topic that was lost."""
-    async with pool.acquire(timeout=5) as connection:
-        await connection.execute(FORGET_WHAT_WAS_SENT)
+Ordered = Callable[[Connection], Awaitable[bool]]
+"""Records what an operator has ordered, within the transaction that does it; False where it was ordered before."""
+
+
+async def _unrecorded(_connection: Connection) -> bool:
+    return True
+
+
+async def send_everything_again(pool: "asyncpg.Pool[Any]", *, record: Ordered = _unrecorded) -> bool:
+    """Let the next pass start from the ledger's beginning, whatever was sent before: for a topic that was lost.
+
+    What is verified stays verified. False where it was ordered before, and nothing more was done.
+    """
+    async with pool.acquire(timeout=5) as connection, connection.transaction():
+        verified = await _recorded(connection, record)
+        if verified is not None:
+            await connection.execute(FORGET_WHAT_WAS_SENT, *verified)
+    return verified is not None
+
+
+async def verify_everything_again(pool: "asyncpg.Pool[Any]", *, record: Ordered = _unrecorded) -> bool:
+    """Close the ledger until a relay has found every record of the whole topic in it, and brought back what it lacks.
+
+    False where it was ordered before, and nothing more was done.
+    """
+    async with pool.acquire(timeout=5) as connection, connection.transaction():
+        verified = await _recorded(connection, record)
+        if verified is not None:
+            await connection.execute(FORGET_WHAT_WAS_VERIFIED)
+    return verified is not None
+
+
+async def _recorded(connection: Connection, record: Ordered) -> tuple[Any, Any] | None:
+    """Which database was verified before; None where there is nothing more to record.
+
+    An operator's order has to be recorded in a ledger that is closed, too. It is open within this transaction alone,
+    and the order's stream is its own, so that nothing the ledger may have lost can lie at the same place.
+    """
+    before = await connection.fetchrow(VERIFIED_DATABASE)
+    assert before is not None, "the migration that makes the table also makes its row"
+    identity = await rows.identity_of(connection)
+    await connection.execute(VOUCH, identity.system_identifier, identity.started_at)
+    return (before["system_identifier"], before["started_at"]) if await record(connection) else None
+
+
+def _refuse_foreign(low_txid: int, xmin: int) -> None:
+    if low_txid > xmin:
+        raise ForeignTransactions(
+            f"the checkpoint speaks of transaction {low_txid}, but this server has only come to {xmin}: the database "
+            "was restored from a dump. Run this service's `adopt` with the owning role's address"
+        )
 
 
 async def _wait(timeout_s: float, stopping: "asyncio.Future[Any]", wake: asyncio.Event | None = None) -> None:

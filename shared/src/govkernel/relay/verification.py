@@ -60,6 +60,10 @@ class TopicCut(Alarm):
     """The topic ends, or begins, where records had been acknowledged."""
 
 
+class ForeignTransactions(Alarm):
+    """The ledger was restored from a dump: its rows carry the transaction ids of another server."""
+
+
 class Log(Protocol):
     """The topic as it is read back."""
 
@@ -87,7 +91,11 @@ async def verify(
     known to be in the ledger, and how many events were brought back. Raises Fork, LedgerGap, TopicCut.
     """
     extent = await log_.extent(topic)
-    start = {partition: acknowledged.get(partition, -1) + 1 for partition in extent.ends}
+    # Where nothing was acknowledged nothing can be missing, so a topic may begin wherever it does.
+    start = {
+        partition: acknowledged[partition] + 1 if partition in acknowledged else extent.beginnings[partition]
+        for partition in extent.ends
+    }
     for partition, offset in start.items():
         if not extent.beginnings[partition] <= offset <= extent.ends[partition]:
             raise TopicCut(
