@@ -9,7 +9,18 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CoinAdded, Command, Jar, JarOpened, OpenJar, context
+from tests.integration.kernel.jar import (
+    CATALOGUE,
+    JAR,
+    AddCoin,
+    CloseJar,
+    CoinAdded,
+    Command,
+    Jar,
+    JarOpened,
+    OpenJar,
+    context,
+)
 
 from govevents.document import hash_of, read_envelope
 from govkernel.domain import Aggregate, NotKnownYet
@@ -38,10 +49,20 @@ async def ledger(database: str) -> AsyncIterator[Ledger]:
         "INSERT INTO relay_checkpoint (singleton, started_at) VALUES (true, pg_postmaster_start_time()) "
         "ON CONFLICT (singleton) DO UPDATE SET started_at = excluded.started_at"
     )
-    yield Ledger(
+    yield ledger_on(pool)
+    await pool.close()
+
+
+@pytest.fixture
+async def replica(ledger: Ledger) -> Ledger:
+    """The same service's ledger as another process has it."""
+    return ledger_on(ledger.pool)
+
+
+def ledger_on(pool: "asyncpg.Pool[Any]") -> Ledger:
+    return Ledger(
         pool, service="testing", catalogue=CATALOGUE, clock=lambda: datetime.now(UTC), refusal_status=lambda _: 409
     )
-    await pool.close()
 
 
 async def do(
@@ -187,6 +208,107 @@ async def test_the_same_key_sent_twenty_times_at_once_is_answered_alike_and_done
     assert await count(ledger, "events") == 1
 
 
+async def test_what_came_while_a_commit_was_under_way_is_committed_together(ledger: Ledger) -> None:
+    jars = [uuid4() for _ in range(100)]
+    await asyncio.gather(*(do(ledger, jar, OpenJar(1)) for jar in jars))
+    transactions = await ledger.pool.fetchval("SELECT count(DISTINCT txid) FROM events")
+    assert await count(ledger, "events") == 100
+    assert transactions < 50
+
+
+async def test_commands_that_race_on_one_stream_are_chained_into_few_commits(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(100))
+    answers = await asyncio.gather(*(do(ledger, jar, AddCoin(f"p{number}")) for number in range(60)))
+    assert [answer.to_version for answer in answers] == list(range(2, 62))
+    assert await ledger.pool.fetchval("SELECT count(DISTINCT txid) FROM events WHERE version > 1") < 30
+
+
+async def test_replicas_that_race_on_the_same_streams_all_get_through_once(ledger: Ledger, replica: Ledger) -> None:
+    jars = [uuid4() for _ in range(5)]
+    for jar in jars:
+        await do(ledger, jar, OpenJar(40))
+    await asyncio.gather(
+        *(
+            do(one, jar, AddCoin(f"{index}{n}"))
+            for index, one in enumerate((ledger, replica))
+            for n in range(20)
+            for jar in jars
+        )
+    )
+    for jar in jars:
+        assert len((await ledger.load(JAR, jar)).state.coins) == 40
+        assert len(await ledger.events(jar)) == 41
+
+
+async def test_a_command_is_not_refused_for_what_another_process_has_changed(ledger: Ledger, replica: Ledger) -> None:
+    jar, key = uuid4(), uuid4()
+    await do(ledger, jar, OpenJar(1))
+    await do(replica, jar, AddCoin("ana"))
+    refused = await do(ledger, jar, AddCoin("bo"), key=key)
+    assert refused.refusal is not None
+    other = uuid4()
+    await do(ledger, other, OpenJar(1))
+    await do(replica, other, CloseJar("done"))
+    assert (await do(ledger, other, CloseJar("done"))).to_version == 2
+    assert await count(ledger, "events") == 4
+
+
+async def test_a_version_that_another_process_has_brought_is_not_called_stale(ledger: Ledger, replica: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3))
+    await do(replica, jar, AddCoin("ana"))
+    assert (await do(ledger, jar, AddCoin("bo"), expected_version=2)).to_version == 3
+
+
+async def test_a_reader_sees_what_another_process_has_added_to_what_it_remembers(
+    ledger: Ledger, replica: Ledger
+) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3))
+    await do(replica, jar, AddCoin("ana"))
+    assert (await ledger.load(JAR, jar)).state.coins == ("ana",)
+
+
+async def test_what_is_remembered_is_not_shown_where_the_database_was_set_back(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3))
+    await do(ledger, jar, AddCoin("ana"))
+    await ledger.pool.execute("DELETE FROM events WHERE version = 2")
+    assert (await ledger.load(JAR, jar)).head.version == 1
+
+
+async def test_what_was_read_before_deciding_is_read_again_where_it_is_about_to_move(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(100))
+
+    async def add(number: int) -> Answer:
+        async def intend() -> Intent[Any, Any, Any]:
+            loaded = await ledger.load(JAR, jar)
+            return Intent(JAR, jar, AddCoin(f"{len(loaded.state.coins)} before {number}"), loaded=loaded)
+
+        return await ledger.execute(context(), intend)
+
+    await asyncio.gather(*(add(number) for number in range(20)))
+    coins = (await ledger.load(JAR, jar)).state.coins
+    assert [coin.partition(" ")[0] for coin in coins] == [str(number) for number in range(20)]
+
+
+async def test_a_document_that_the_database_refuses_fails_its_own_command_alone(ledger: Ledger) -> None:
+    jars = [uuid4() for _ in range(10)]
+    bad, _ = ledger.prepare(context(), Intent(JAR, jars[0], OpenJar(1)), await ledger.load(JAR, jars[0]))
+    (document,) = bad.documents
+    bad = replace(bad, documents=(replace(document, body=bytes(262_145)),))
+    outcomes = await asyncio.gather(
+        *(do(ledger, jar, OpenJar(1)) for jar in jars[1:5]),
+        ledger.submit(bad),
+        *(do(ledger, jar, OpenJar(1)) for jar in jars[5:]),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes.pop(4), asyncpg.CheckViolationError)
+    assert [outcome.to_version for outcome in outcomes if isinstance(outcome, Answer)] == [1] * 9
+
+
 async def test_two_writers_relying_on_each_others_streams_cannot_slip_past_each_other(ledger: Ledger) -> None:
     for _ in range(30):
         left, right = uuid4(), uuid4()
@@ -293,22 +415,20 @@ async def test_a_clock_that_is_off_takes_nothing(ledger: Ledger) -> None:
         await do(ledger, uuid4(), OpenJar(3))
 
 
-async def test_a_tampered_document_is_noticed_when_it_is_loaded(ledger: Ledger) -> None:
+async def test_a_tampered_document_is_noticed_when_it_is_loaded(ledger: Ledger, replica: Ledger) -> None:
     jar = uuid4()
     await do(ledger, jar, OpenJar(3))
     await ledger.pool.execute(
         "UPDATE events SET document = convert_to(replace(convert_from(document, 'UTF8'), '\"limit\":3', '\"limit\":9'), 'UTF8')"
     )
     with pytest.raises(LedgerCorrupt):
-        await ledger.load(JAR, jar)
+        await replica.load(JAR, jar)
 
 
 async def test_a_stream_is_found_by_its_links_for_as_long_as_its_state_says_so(ledger: Ledger) -> None:
     jar = uuid4()
     await do(ledger, jar, OpenJar(3, shelf="b"))
     assert await ledger.find("open_on", UUID(int=ord("b"))) == (jar,)
-    from tests.integration.kernel.jar import CloseJar
-
     await do(ledger, jar, CloseJar("done"))
     assert await ledger.find("open_on", UUID(int=ord("b"))) == ()
 

@@ -2,7 +2,8 @@
 
 from govkernel.ledger.append import AnsweredBefore, Append, Appended, Conflict, Head, RefusalRecord, append
 from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, OfAnotherKind, StaleVersion
-from govkernel.ledger.ledger import Answer, Context, Intent, Ledger, Loaded
+from govkernel.ledger.ledger import Answer, Context, Intent, Ledger
+from govkernel.ledger.states import Loaded
 from govkernel.ledger.timers import Timers
 
 __all__ = [

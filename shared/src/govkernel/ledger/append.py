@@ -1,12 +1,12 @@
 """The append: locks, heads, command rows, events, in that order, in one short READ COMMITTED transaction.
 
 Locks are taken only where aggregates declare that others rely on them. Heads are checked in a later statement than the
-locks, by version and hash. A command row that already stands was answered before, and keeps that answer.
+locks, by version and hash. A command row that already stands was answered before, and keeps that answer. The database's
+function `append_batch` (the kernel's migrations) does all of it in one round trip, or nothing where something is off.
 """
 
-import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -105,12 +105,7 @@ class Conflict:
     current: Head
 
 
-Outcome = Appended | AnsweredBefore | Conflict | KeyReused
-
-
-class _ChainBroken(Exception):
-    """An item was answered before although a later one of the batch was decided on top of it."""
-
+Outcome = Appended | AnsweredBefore | Conflict | KeyReused | LedgerUnavailable
 
 HEADS: Final = """
 SELECT wanted.stream, coalesce(head.version, 0) AS version, head.hash
@@ -118,31 +113,13 @@ FROM unnest($1::uuid[]) AS wanted (stream)
 LEFT JOIN LATERAL (
   SELECT version, hash FROM events WHERE events.stream = wanted.stream ORDER BY version DESC LIMIT 1) AS head ON true"""
 
-HEADS_AND_GROUND: Final = f"""
-SELECT heads.*, clock_timestamp() AS now,
-  coalesce(checkpoint.started_at = pg_postmaster_start_time(), false) AS verified
-FROM ({HEADS}) AS heads LEFT JOIN relay_checkpoint AS checkpoint ON true"""  # noqa: S608
-
-INSERT_COMMANDS: Final = """
-INSERT INTO commands (command, digest, stream, from_version, to_version, status, refusal, recorded_at)
-SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::int[], $5::int[], $6::smallint[], $7::jsonb[],
-                     $8::timestamptz[])
-ON CONFLICT DO NOTHING RETURNING command"""
-
-INSERT_EVENTS: Final = """
-INSERT INTO events (stream, version, type, time, recorded_at, document, hash)
-SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[],
-                     $7::bytea[])"""
+APPEND_BATCH: Final = f"SELECT * FROM append_batch({', '.join(f'${number}' for number in range(1, 36))})"  # noqa: S608
 
 INSERT_TIMERS: Final = """
 INSERT INTO timers (timer, aggregate, stream, name, due, cause, correlation, origin)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
                      $8::text[])
 ON CONFLICT DO NOTHING"""
-
-LOCKS: Final = """
-SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(number)::text ELSE pg_advisory_xact_lock_shared(number)::text END
-FROM unnest($1::bigint[], $2::boolean[]) AS wanted (number, exclusive)"""
 
 ANSWERED: Final = """
 SELECT commands.*, ARRAY(
@@ -159,153 +136,142 @@ def lock_number(stream: UUID) -> int:
 
 
 async def append(connection: Connection, batch: Sequence[Append]) -> list[Outcome]:
-    """Write a batch within the caller's transaction; the outcomes are in the batch's order.
+    """Write a batch within the caller's transaction, or in one of its own; the outcomes are in the batch's order.
 
-    Commands on one stream may be chained: each expects the head that the one before it leaves. What conflicts is taken
-    out and the rest is written. Raises LedgerUnavailable where clocks differ by over 5 s or the relay has not verified
-    this database, and asyncpg.UniqueViolationError where a writer without locks won a race after the heads were read:
-    roll back then, and append one by one.
+    No two items are of one command. Commands on one stream may be chained: each expects the head that the one before it
+    leaves. What can't be written is taken out and the rest is written: what conflicts, was answered before, or, as
+    LedgerUnavailable, was encoded more than 5 s away from the database's clock.
+
+    Raises LedgerUnavailable where the relay has not verified this database, and asyncpg.UniqueViolationError where a
+    rival won a race after the heads were read: roll back then, and append again.
     """
-    await _lock(connection, batch)
-    heads = await _heads(connection, batch)
-    given_up: dict[int, Outcome] = {}
+    settled: dict[int, Outcome] = {}
+    known: dict[UUID, Head] = {}
     while True:
-        outcomes = _check_heads(batch, heads, given_up)
-        accepted = [index for index, outcome in outcomes.items() if isinstance(outcome, Appended)]
-        if not accepted:
-            break
-        try:
-            # One command can't be decided on top of another of the batch, so nothing would have to be taken back.
-            async with connection.transaction() if len(batch) > 1 else contextlib.nullcontext():
-                answered = await _write_commands(connection, [batch[index] for index in accepted])
-                for index in accepted:
-                    if batch[index].command in answered:
-                        outcomes[index] = given_up[index] = answered[batch[index].command]
-                written = [batch[index] for index in accepted if batch[index].command not in answered]
-                if answered and len(accepted) > 1:
-                    # Something may have been decided on top of what is not written: look at the heads again without it.
-                    again = _check_heads(batch, heads, given_up)
-                    if any(isinstance(again[index], Conflict) for index in accepted):
-                        raise _ChainBroken
-                await _write_events(connection, written)
-        except _ChainBroken:
-            continue
-        break
-    return [outcomes[index] for index in range(len(batch))]
+        outcomes = _fit(batch, known, settled)
+        fitting = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Appended)]
+        if not fitting:
+            return outcomes
+        reply = await connection.fetchrow(APPEND_BATCH, *_arguments([batch[index] for index in fitting]))
+        assert reply is not None, "a function without a set of rows returns one"
+        if reply["written"]:
+            return outcomes
+        if not reply["verified"]:
+            raise LedgerUnavailable("the ledger waits for the relay to verify that this database has lost nothing")
+        for index in fitting:
+            if abs(reply["clock"] - batch[index].clock) > LARGEST_CLOCK_DIFFERENCE:
+                settled[index] = _out_of_time(batch[index].clock, reply["clock"])
+        if reply["moved_streams"]:
+            moved = zip(reply["moved_streams"], reply["moved_versions"], reply["moved_hashes"], strict=True)
+            known.update((stream, Head(stream, version, digest)) for stream, version, digest in moved)
+        if reply["answered"]:
+            rows = {row["command"]: row for row in await connection.fetch(ANSWERED, reply["answered"])}
+            for index in fitting:
+                if (row := rows.get(batch[index].command)) is not None:
+                    settled[index] = answered_before(row, batch[index].digest)
 
 
-async def _lock(connection: Connection, batch: Sequence[Append]) -> None:
-    locks: dict[int, bool] = {}
-    for item in batch:
-        for head in item.relies_on:
-            locks.setdefault(lock_number(head.stream), False)
-        if item.exclusive:
-            locks[lock_number(item.expected.stream)] = True
-    if locks:
-        numbers = sorted(locks)
-        await connection.execute(LOCKS, numbers, [locks[number] for number in numbers])
+def _fit(batch: Sequence[Append], known: Mapping[UUID, Head], settled: Mapping[int, Outcome]) -> list[Outcome]:
+    """Which items fit the heads that are known and each other, in the batch's order, but for those that are settled.
 
-
-async def _heads(connection: Connection, batch: Sequence[Append]) -> dict[UUID, Head]:
-    """The heads of all streams of a batch, if the database and the clock are ones to write by."""
-    streams = {item.expected.stream for item in batch} | {head.stream for item in batch for head in item.relies_on}
-    rows = await connection.fetch(HEADS_AND_GROUND, sorted(streams))
-    now, verified = rows[0]["now"], rows[0]["verified"]
-    if not verified:
-        raise LedgerUnavailable("the ledger waits for the relay to verify that this database has lost nothing")
-    for item in batch:
-        if abs(now - item.clock) > LARGEST_CLOCK_DIFFERENCE:
-            raise LedgerUnavailable(
-                f"this service's clock says {item.clock.isoformat()}, its database's {now.isoformat()}: "
-                "bring them within 5 s of each other"
-            )
-    return {row["stream"]: Head(row["stream"], row["version"], row["hash"]) for row in rows}
-
-
-def _check_heads(batch: Sequence[Append], stored: dict[UUID, Head], given_up: dict[int, Outcome]) -> dict[int, Outcome]:
-    """Which items fit the stored heads and each other, in the batch's order."""
-    heads = dict(stored)
+    A head that is not known is taken to be what the first item expects of it: the database has the last word on it.
+    """
+    heads = dict(known)
     written: set[UUID] = set()
-    outcomes: dict[int, Outcome] = {}
+    outcomes: list[Outcome] = []
     for index, item in enumerate(batch):
-        stream = item.expected.stream
-        if index in given_up:
-            outcomes[index] = given_up[index]
+        if index in settled:
+            outcomes.append(settled[index])
             continue
-        moved = next((head for head in item.relies_on if heads[head.stream] != head or head.stream in written), None)
-        if heads[stream] != item.expected:
-            outcomes[index] = Conflict(heads[stream])
+        stream = item.expected.stream
+        moved = next(
+            (
+                heads[head.stream]
+                for head in item.relies_on
+                if heads.setdefault(head.stream, head) != head or head.stream in written
+            ),
+            None,
+        )
+        if heads.setdefault(stream, item.expected) != item.expected:
+            outcomes.append(Conflict(heads[stream]))
         elif moved is not None:
-            outcomes[index] = Conflict(heads[moved.stream])
+            outcomes.append(Conflict(moved))
         else:
-            outcomes[index] = Appended(item.head)
+            outcomes.append(Appended(item.head))
             if item.documents:
                 heads[stream] = item.head
                 written.add(stream)
     return outcomes
 
 
-async def _write_commands(connection: Connection, items: Sequence[Append]) -> dict[UUID, AnsweredBefore | KeyReused]:
-    rows = await connection.fetch(
-        INSERT_COMMANDS,
-        [item.command for item in items],
-        [item.digest for item in items],
-        [item.expected.stream for item in items],
-        [item.expected.version for item in items],
-        [item.head.version for item in items],
-        [item.status for item in items],
-        [refusal_json(item.refusal) for item in items],
-        [item.clock for item in items],
-    )
-    inserted = {row["command"] for row in rows}
-    missing = [item for item in items if item.command not in inserted]
-    if not missing:
-        return {}
-    stored = {row["command"]: row for row in await connection.fetch(ANSWERED, [item.command for item in missing])}
-    return {item.command: answered_before(stored[item.command], item.digest) for item in missing}
-
-
-async def _write_events(connection: Connection, items: Sequence[Append]) -> None:
+def _arguments(items: Sequence[Append]) -> Sequence[object]:
+    """What the database's function takes: columns, sorted alike by every writer so that no two wait for each other."""
+    locks: dict[int, bool] = {}
+    expected: dict[UUID, Head] = {}
+    links: dict[UUID, frozenset[Link]] = {}
+    for item in items:
+        expected.setdefault(item.expected.stream, item.expected)
+        for head in item.relies_on:
+            expected.setdefault(head.stream, head)
+            locks.setdefault(lock_number(head.stream), False)
+        if item.exclusive:
+            locks[lock_number(item.expected.stream)] = True
+        if item.links is not None:
+            links[item.expected.stream] = item.links
+    commands = sorted(items, key=lambda item: item.command.int)
     documents = sorted(
-        (document for item in items for document in item.documents), key=lambda each: (each.stream, each.version)
+        (document for item in items for document in item.documents), key=lambda each: (each.stream.int, each.version)
     )
-    if documents:
-        await connection.execute(
-            INSERT_EVENTS,
-            [document.stream for document in documents],
-            [document.version for document in documents],
-            [document.type for document in documents],
-            [document.time for document in documents],
-            [document.recorded_at for document in documents],
-            [document.body for document in documents],
-            [document.hash for document in documents],
-        )
     timers = [
         (timer_id(cause, deadline.name), item, cause, deadline) for item in items for cause, deadline in item.deadlines
     ]
-    if timers:
-        await connection.execute(
-            INSERT_TIMERS,
-            [timer for timer, _, _, _ in timers],
-            [item.aggregate for _, item, _, _ in timers],
-            [item.expected.stream for _, item, _, _ in timers],
-            [deadline.name for _, _, _, deadline in timers],
-            [deadline.due for _, _, _, deadline in timers],
-            [cause for _, _, cause, _ in timers],
-            [item.correlation for _, item, _, _ in timers],
-            [item.origin for _, item, _, _ in timers],
-        )
-    for item in items:
-        if item.links is not None:
-            await connection.execute("DELETE FROM stream_links WHERE stream = $1", item.expected.stream)
-            links = sorted(item.links, key=lambda link: (link.kind, link.target))
-            await connection.execute(
-                "INSERT INTO stream_links (kind, target, stream) SELECT kind, target, $3 "
-                "FROM unnest($1::text[], $2::uuid[]) AS link (kind, target)",
-                [link.kind for link in links],
-                [link.target for link in links],
-                item.expected.stream,
-            )
+    linked = [(link, stream) for stream, some in links.items() for link in some]
+    numbers = sorted(locks)
+    clocks = [item.clock for item in commands]
+    return (
+        numbers,
+        [locks[number] for number in numbers],
+        list(expected),
+        [head.version for head in expected.values()],
+        [head.hash for head in expected.values()],
+        min(clocks),
+        max(clocks),
+        LARGEST_CLOCK_DIFFERENCE,
+        [item.command for item in commands],
+        [item.digest for item in commands],
+        [item.expected.stream for item in commands],
+        [item.expected.version for item in commands],
+        [item.head.version for item in commands],
+        [item.status for item in commands],
+        [refusal_json(item.refusal) for item in commands],
+        clocks,
+        [document.stream for document in documents],
+        [document.version for document in documents],
+        [document.type for document in documents],
+        [document.time for document in documents],
+        [document.recorded_at for document in documents],
+        [document.body for document in documents],
+        [document.hash for document in documents],
+        [timer for timer, _, _, _ in timers],
+        [item.aggregate for _, item, _, _ in timers],
+        [item.expected.stream for _, item, _, _ in timers],
+        [deadline.name for _, _, _, deadline in timers],
+        [deadline.due for _, _, _, deadline in timers],
+        [cause for _, _, cause, _ in timers],
+        [item.correlation for _, item, _, _ in timers],
+        [item.origin for _, item, _, _ in timers],
+        list(links),
+        [link.kind for link, _ in linked],
+        [link.target for link, _ in linked],
+        [stream for _, stream in linked],
+    )
+
+
+def _out_of_time(clock: datetime, now: datetime) -> LedgerUnavailable:
+    return LedgerUnavailable(
+        f"decided when the service's clock said {clock.isoformat()}, and its database's says {now.isoformat()}: "
+        "send it again, and where that doesn't help bring the two clocks within 5 s of each other"
+    )
 
 
 def timer_id(cause: str, name: str) -> UUID:

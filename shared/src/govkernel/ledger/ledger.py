@@ -1,11 +1,14 @@
 """Loading, deciding, appending: how a command becomes events, exactly once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import asyncpg
 
@@ -27,6 +30,8 @@ from govkernel.ledger.append import (
     append,
 )
 from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, OfAnotherKind, StaleVersion
+from govkernel.ledger.group_commit import GroupCommit
+from govkernel.ledger.states import Loaded, States
 from govkernel.postgres import UNAVAILABLE, Connection
 
 State = TypeVar("State")
@@ -35,18 +40,19 @@ Event = TypeVar("Event")
 
 MOST_ATTEMPTS: Final = 50
 LOOKUP_TIMEOUT_S: Final = 5.0
+MOST_RIVALS: Final = 10
 CREATED: Final = 201
 DONE: Final = 200
 
+EVENTS: Final = """
+SELECT version, document, hash FROM events
+WHERE stream = $1 AND version > $2 AND ($3::int IS NULL OR version <= $3) ORDER BY version"""
 
-@dataclass(frozen=True, slots=True)
-class Loaded(Generic[State]):
-    """A stream's state, its head, and the two times of its newest event (None where there is none)."""
+EVENTS_FROM: Final = """
+SELECT version, CASE WHEN version > $2 THEN document END AS document, hash FROM events
+WHERE stream = $1 AND version >= $2 ORDER BY version"""
 
-    state: State
-    head: Head
-    time: datetime | None
-    recorded_at: datetime | None
+FOUND: Final = "SELECT stream FROM stream_links WHERE kind = $1 AND target = $2 ORDER BY stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,9 @@ class Ledger:
         self.clock = clock
         self.refusal_status = refusal_status
         self._subscribers: list[asyncio.Event] = []
+        self._states = States()
+        self._commits = GroupCommit(self._write, self._settled)
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     def subscribe(self) -> asyncio.Event:
         """An event that is set after every append of this process; whoever waits clears it."""
@@ -144,18 +153,42 @@ class Ledger:
 
         Raises LedgerCorrupt where a document is not what its row or its predecessor says, LedgerUnavailable.
         """
-        query = (
-            "SELECT version, document, hash FROM events WHERE stream = $1 AND version > $2 "
-            "AND ($3::int IS NULL OR version <= $3) ORDER BY version"
-        )
+        rows = await self._fetch(EVENTS, stream, after, until, connection=connection)
+        return self._recorded(stream, after, None, rows)
+
+    async def load(
+        self, aggregate: Aggregate[State, Command, Event], stream: UUID, *, connection: Connection | None = None
+    ) -> Loaded[State]:
+        """The stream as the database has it now; the initial state at version 0 where it does not exist.
+
+        What is remembered of it is not read and folded again. Raises OfAnotherKind where the stream is another
+        aggregate's, LedgerCorrupt, LedgerUnavailable.
+        """
+        known = self._states.get(aggregate, stream) if connection is None else None
+        if known is not None:
+            head, *later = await self._fetch(EVENTS_FROM, stream, known.head.version) or (None,)
+            if head is not None and head["version"] == known.head.version and head["hash"] == known.head.hash:
+                return self._continued(known, later)
+            self._states.forget(stream)
+        start = Loaded(aggregate, aggregate.initial, Head(stream, 0, None), None, None)
+        rows = await self._fetch(EVENTS, stream, 0, None, connection=connection)
+        return self._continued(start, rows, remember=connection is None)
+
+    async def _fetch(
+        self, query: str, *arguments: object, connection: Connection | None = None
+    ) -> "list[asyncpg.Record]":
         try:
-            if connection is None:
-                async with self.pool.acquire(timeout=5) as own:
-                    rows = await own.fetch(query, stream, after, until)
-            else:
-                rows = await connection.fetch(query, stream, after, until)
+            if connection is not None:
+                return await connection.fetch(query, *arguments)
+            async with self.pool.acquire(timeout=5) as own:
+                return await own.fetch(query, *arguments)
         except UNAVAILABLE as error:
             raise unavailable(error) from error
+
+    def _recorded(
+        self, stream: UUID, after: int, previous: bytes | None, rows: "Sequence[asyncpg.Record]"
+    ) -> list[Recorded[Any]]:
+        """The events of rows that follow version `after`, whose hash is `previous` where that is known."""
         recorded: list[Recorded[Any]] = []
         for expected_version, row in enumerate(rows, start=after + 1):
             one: Recorded[Any] = self.catalogue.decode(bytes(row["document"]))
@@ -163,62 +196,49 @@ class Ledger:
                 one.hash != row["hash"]
                 or one.envelope.stream != stream
                 or not one.envelope.version == row["version"] == expected_version
-                or (recorded and one.envelope.prevhash != recorded[-1].hash.hex())
+                or (previous is not None and one.envelope.prevhash != previous.hex())
             ):
                 raise LedgerCorrupt(f"{stream}@{row['version']} is not the document that was appended there")
             recorded.append(one)
+            previous = one.hash
         return recorded
 
-    async def load(
-        self, aggregate: Aggregate[State, Command, Event], stream: UUID, *, connection: Connection | None = None
+    def _continued(
+        self, loaded: Loaded[State], rows: "Sequence[asyncpg.Record]", *, remember: bool = True
     ) -> Loaded[State]:
-        """The stream folded from its beginning; the initial state at version 0 where it does not exist.
-
-        Raises OfAnotherKind where the stream is another aggregate's.
-        """
-        recorded = await self.events(stream, connection=connection)
-        if not recorded:
-            return Loaded(aggregate.initial, Head(stream, 0, None), None, None)
+        """A stream with what follows folded onto it."""
+        if not rows:
+            return loaded
+        aggregate, stream = loaded.aggregate, loaded.head.stream
+        recorded = self._recorded(stream, loaded.head.version, loaded.head.hash, rows)
         last = recorded[-1]
         kind = last.envelope.subject.partition("/")[0]
         if kind != aggregate.name:
             raise OfAnotherKind(f"There is no {aggregate.name} {stream}: it is a {kind}.", stream=str(stream))
-        state = aggregate.fold(one.event for one in recorded)
-        return Loaded(
-            state, Head(stream, last.envelope.version, last.hash), last.envelope.time, last.envelope.recordedtime
+        continued = Loaded(
+            aggregate,
+            reduce(aggregate.evolve, (one.event for one in recorded), loaded.state),
+            Head(stream, last.envelope.version, last.hash),
+            last.envelope.time,
+            last.envelope.recordedtime,
         )
+        if remember:
+            self._states.keep(continued)
+        return continued
 
     async def head(self, stream: UUID) -> Head:
         """The newest version of a stream, and its hash."""
-        try:
-            async with self.pool.acquire(timeout=5) as connection:
-                row = await connection.fetchrow(HEADS, [stream])
-        except UNAVAILABLE as error:
-            raise unavailable(error) from error
-        assert row is not None
+        (row,) = await self._fetch(HEADS, [stream])
         return Head(stream, row["version"], row["hash"])
 
     async def find(self, kind: str, target: UUID, *, connection: Connection | None = None) -> tuple[UUID, ...]:
         """The streams whose state says that they are `kind` to `target`, in the order of their ids."""
-        query = "SELECT stream FROM stream_links WHERE kind = $1 AND target = $2 ORDER BY stream"
-        try:
-            if connection is not None:
-                rows = await connection.fetch(query, kind, target)
-            else:
-                async with self.pool.acquire(timeout=5) as own:
-                    rows = await own.fetch(query, kind, target)
-        except UNAVAILABLE as error:
-            raise unavailable(error) from error
+        rows = await self._fetch(FOUND, kind, target, connection=connection)
         return tuple(row["stream"] for row in rows)
 
     async def answered(self, context: Context) -> Answer | None:
         """The answer that this key got before, or None. Raises KeyReused where it came with another request."""
-        try:
-            async with self.pool.acquire(timeout=5) as connection:
-                # A database that stands still is found out here, where nothing has been sent that might be done later.
-                rows = await connection.fetch(ANSWERED, [context.command], timeout=LOOKUP_TIMEOUT_S)
-        except UNAVAILABLE as error:
-            raise unavailable(error) from error
+        rows = await self._fetch(ANSWERED, [context.command])
         return _answer(answered_before(rows[0], context.digest)) if rows else None
 
     def prepare(
@@ -283,7 +303,7 @@ class Ledger:
         )
         if not documents:
             return item, loaded
-        return item, Loaded(state, previous, time, recorded_at)
+        return item, Loaded(intent.aggregate, state, previous, time, recorded_at)
 
     def refused(self, context: Context, refusal: Refusal, head: Head, relies_on: tuple[Head, ...] = ()) -> Append:
         """The append of a command that was refused: a command row and no event."""
@@ -302,6 +322,10 @@ class Ledger:
         """Write a batch within the caller's transaction; see `govkernel.ledger.append`."""
         return await append(connection, batch)
 
+    async def submit(self, item: Append, after: Loaded[Any] | None = None) -> Outcome:
+        """Append together with what else waits; see `GroupCommit.submit`. The outcome is never LedgerUnavailable."""
+        return await self._commits.submit(item, after)
+
     async def execute(
         self,
         context: Context,
@@ -313,65 +337,149 @@ class Ledger:
 
         `intend` is asked again after each lost race, for what it read may have moved. With `expected_version` a lost
         race is the caller's to know. Raises StaleVersion, KeyReused, LedgerUnavailable, DocumentRefused, and what
-        `intend` raises; a Refusal of `intend` is an answer like one of the decider. NotKnownYet is answered too, but
-        leaves no row: what was not known may have become known when the same key comes again.
+        `intend` raises, but for a command that was answered before: that gets its answer, whatever would be said today.
+        A Refusal of `intend` is an answer like one of the decider. NotKnownYet is answered too, but leaves no row: what
+        was not known may have become known when the same key comes again.
         """
-        for _ in range(MOST_ATTEMPTS):
-            earlier = await self.answered(context)
-            if earlier is not None:
-                return earlier
-            try:
-                item = await self._decided(context, intend, expected_version)
-            except NotKnownYet as refusal:
-                return Answer(self.refusal_status(refusal), None, 0, 0, (), RefusalRecord.of(refusal), repeated=False)
-            outcome = await self._append_alone(item)
-            match outcome:
-                case Appended(head=head):
-                    self.wake()
+        turn: asyncio.Lock | None = None
+        newest = False
+        try:
+            for _ in range(MOST_ATTEMPTS):
+                try:
+                    item, after = await self._decide(context, intend, expected_version, newest=newest)
+                except _Doubtful:
+                    newest = True
+                    continue
+                except _Overtaken as overtaken:
+                    turn = turn or await self._turn(overtaken.stream)
+                    await self._commits.settle(overtaken.stream)
+                    continue
+                except LedgerUnavailable:
+                    raise
+                except Exception as error:
+                    if (earlier := await self.answered(context)) is not None:
+                        return earlier
+                    if isinstance(error, NotKnownYet):
+                        record = RefusalRecord.of(error)
+                        return Answer(self.refusal_status(error), None, 0, 0, (), record, repeated=False)
+                    raise
+                newest = False
+                outcome = await self.submit(item, after)
+                if isinstance(outcome, Appended):
                     return Answer(
                         item.status,
-                        head.stream,
+                        item.expected.stream,
                         item.expected.version,
-                        head.version,
+                        item.head.version,
                         tuple(document.type for document in item.documents),
                         item.refusal,
                         repeated=False,
                     )
-                case AnsweredBefore() | KeyReused():
+                if isinstance(outcome, AnsweredBefore | KeyReused):
                     return _answer(outcome)
-                case Conflict(current=current):
-                    if expected_version is not None and current.stream == item.expected.stream:
-                        raise StaleVersion(current.stream, expected_version, current.version)
+                assert isinstance(outcome, Conflict), "submit raises LedgerUnavailable"
+                if expected_version is not None and outcome.current.stream == item.expected.stream:
+                    raise StaleVersion(outcome.current.stream, expected_version, outcome.current.version)
+        finally:
+            if turn is not None:
+                turn.release()
         raise LedgerUnavailable(f"lost {MOST_ATTEMPTS} races in a row", retry_after_s=1)
 
-    async def _decided(
-        self, context: Context, intend: Callable[[], Awaitable[Intent[Any, Any, Any]]], expected_version: int | None
-    ) -> Append:
+    async def _decide(
+        self,
+        context: Context,
+        intend: Callable[[], Awaitable[Intent[Any, Any, Any]]],
+        expected_version: int | None,
+        *,
+        newest: bool,
+    ) -> tuple[Append, Loaded[Any] | None]:
+        """What is to be appended, decided on the newest state: as committed where `newest`, else as it will soon be.
+
+        Only an append finds out whether a state that is remembered, or not committed yet, was the right one. So an
+        answer that is given without one is left open where it rests on such a state, by _Doubtful.
+        """
         try:
-            intent = await intend()
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+                # A database that stands still is found out here, where nothing has been sent that might be done later.
+                intent = await intend()
+                loaded, committed = await self._newest(intent, committed=newest)
         except NotKnownYet:
             raise
         except Refusal as refusal:
             # No stream was decided on: the refusal is kept under the command's own id, where nothing races with it.
-            return self.refused(context, refusal, await self.head(context.command))
-        loaded = intent.loaded or await self.load(intent.aggregate, intent.stream)
+            return self.refused(context, refusal, Head(context.command, 0, None)), None
+        except TimeoutError as error:
+            raise unavailable(error) from error
         if expected_version is not None and loaded.head.version != expected_version:
+            if not committed:
+                raise _Doubtful
             raise StaleVersion(intent.stream, expected_version, loaded.head.version)
-        item, _after = self.prepare(context, intent, loaded)
-        return item
-
-    async def _append_alone(self, item: Append) -> Outcome:
         try:
-            async with self.pool.acquire(timeout=5) as connection:
-                try:
-                    async with connection.transaction():
-                        return (await append(connection, [item]))[0]
-                except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
-                    row = await connection.fetchrow(HEADS, [item.expected.stream])
-                    assert row is not None
-                    return Conflict(Head(item.expected.stream, row["version"], row["hash"]))
+            return self.prepare(context, intent, loaded)
+        except NotKnownYet as refusal:
+            if not committed:
+                raise _Doubtful from refusal
+            raise
+
+    async def _newest(self, intent: Intent[Any, Any, Any], *, committed: bool) -> tuple[Loaded[Any], bool]:
+        """The state to decide on, and whether the database has just said that it is the newest.
+
+        Raises _Overtaken where what was intended rests on a state that is about to be replaced.
+        """
+        pending = self._commits.newest(intent.aggregate, intent.stream)
+        if intent.loaded is not None:
+            if pending is not None and pending.head.version > intent.loaded.head.version:
+                raise _Overtaken(intent.stream)
+            return intent.loaded, True
+        if not committed:
+            known = pending or self._states.get(intent.aggregate, intent.stream)
+            if known is not None:
+                return known, False
+        await self._commits.settle(intent.stream)
+        return await self.load(intent.aggregate, intent.stream), True
+
+    async def _turn(self, stream: UUID) -> asyncio.Lock:
+        """Let those who read a stream before they decide go one after the other, so that each gets through."""
+        turn = self._turns.setdefault(stream, asyncio.Lock())
+        await turn.acquire()
+        return turn
+
+    async def _write(self, batch: Sequence[Append]) -> Sequence[Outcome]:
+        """Write a batch in a transaction of its own, whatever rivals of other processes do meanwhile."""
+        try:
+            for _ in range(MOST_RIVALS):
+                with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
+                    async with self.pool.acquire(timeout=5) as connection:
+                        outcomes = await append(connection, batch)
+                    self.wake()
+                    return outcomes
         except UNAVAILABLE as error:
             raise unavailable(error) from error
+        raise LedgerUnavailable(f"lost {MOST_RIVALS} races in a row against other processes", retry_after_s=1)
+
+    def _settled(self, item: Append, after: Loaded[Any] | None, outcome: Outcome) -> None:
+        """Remember what was committed, and nothing of what was not, or of which nobody knows."""
+        match outcome:
+            case Appended():
+                if after is not None and item.documents:
+                    self._states.keep(after)
+            case Conflict(current=current):
+                self._states.forget(item.expected.stream)
+                self._states.forget(current.stream)
+            case AnsweredBefore() | KeyReused() | LedgerUnavailable():
+                self._states.forget(item.expected.stream)
+
+
+class _Doubtful(Exception):
+    """An answer that would be final rests on a state that may not be the newest: look again."""
+
+
+class _Overtaken(Exception):
+    """The stream that was read is about to move."""
+
+    def __init__(self, stream: UUID) -> None:
+        super().__init__(stream)
+        self.stream = stream
 
 
 def unavailable(error: BaseException) -> LedgerUnavailable:

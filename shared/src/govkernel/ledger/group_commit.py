@@ -1,0 +1,221 @@
+"""Group commit: what arrives while a commit is under way is appended together in the next one.
+
+No timer: a command that comes alone is written at once. One that conflicts, or that the database can't take, never
+fails another. Commands on one stream may be chained, each decided on the state that the one before it will leave; they
+stay in their order, so a chained one is answered after its predecessor, and conflicts where that was not written.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from govkernel.domain.aggregate import Aggregate
+from govkernel.ledger.append import Append, Appended, Outcome
+from govkernel.ledger.errors import LedgerUnavailable
+from govkernel.ledger.states import Loaded
+
+State = TypeVar("State")
+
+Write = Callable[[Sequence[Append]], Awaitable[Sequence[Outcome]]]
+"""Writes a batch in one transaction; raises LedgerUnavailable where whether it was written may be unknown."""
+
+Settled = Callable[[Append, Loaded[Any] | None, Outcome], None]
+"""Told of each outcome before its caller is."""
+
+WRITERS: Final = 2
+SMALLEST_BATCH: Final = 14
+LARGEST_BATCH: Final = 100
+LARGEST_BATCH_BYTES: Final = 4 * 1024 * 1024
+MOST_WAITING: Final = 2_000
+LONGEST_WAIT_S: Final = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """An item, the state that it will leave (None where it leaves what was there), and who waits for its outcome."""
+
+    item: Append
+    after: Loaded[Any] | None
+    outcome: "asyncio.Future[Outcome]"
+    since: float
+
+    @property
+    def stream(self) -> UUID:
+        return self.item.expected.stream
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.item.documents)
+
+
+class GroupCommit:
+    """A queue of appends and the writers that empty it.
+
+    Two writers, so that one batch is encoded while the other is committed. A batch is half of what waits, 14 to 100
+    commands: the other writer finds work when it is done, and few callers wait for none.
+    """
+
+    def __init__(self, write: Write, settled: Settled) -> None:
+        self._write = write
+        self._settled = settled
+        self._waiting: deque[_Waiting] = deque()
+        self._newest: dict[UUID, _Waiting] = {}
+        self._writing: set[UUID] = set()
+        self._relying: Counter[UUID] = Counter()
+        self._answering: set[UUID] = set()
+        self._writers: set[asyncio.Task[None]] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+
+    def newest(self, aggregate: Aggregate[State, Any, Any], stream: UUID) -> Loaded[State] | None:
+        """The state that a stream will have once everything that waits or is under way is written; None for nothing."""
+        newest = self._newest.get(stream)
+        if newest is None or newest.after is None or newest.after.aggregate is not aggregate:
+            return None
+        return newest.after
+
+    async def settle(self, stream: UUID) -> None:
+        """Wait until nothing that changes a stream waits or is under way, or has failed."""
+        while (newest := self._newest.get(stream)) is not None:
+            await asyncio.wait([newest.outcome])
+
+    async def submit(self, item: Append, after: Loaded[Any] | None = None) -> Outcome:
+        """Append an item with what else waits. `after` is the state that it leaves, for others to be decided on.
+
+        A caller that is cancelled meanwhile leaves its item behind: it may be under way. Raises LedgerUnavailable where
+        too much waits, or the item has waited for 5 s: nothing was written then. Where it is raised later, whether
+        something was written may be unknown; the same command will find out.
+        """
+        if len(self._waiting) >= MOST_WAITING:
+            raise LedgerUnavailable(f"{MOST_WAITING} commands wait to be written already", retry_after_s=1)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(item, after, loop.create_future(), loop.time())
+        self._waiting.append(waiting)
+        if waiting.changes:
+            self._newest[waiting.stream] = waiting
+        self._start_writers()
+        if self._expiry is None:
+            self._expiry = loop.call_later(LONGEST_WAIT_S, self._expire)
+        outcome = await asyncio.shield(waiting.outcome)
+        if isinstance(outcome, LedgerUnavailable):
+            raise LedgerUnavailable(outcome.reason, retry_after_s=outcome.retry_after_s)
+        return outcome
+
+    def _start_writers(self) -> None:
+        if self._waiting and len(self._writers) < WRITERS:
+            writer = asyncio.create_task(self._run())
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+
+    async def _run(self) -> None:
+        while batch := self._choose():
+            self._start_writers()
+            streams, relied_on, commands = _claims(batch)
+            self._writing |= streams
+            self._relying.update(relied_on)
+            self._answering |= commands
+            try:
+                await self._commit(batch)
+            finally:
+                for waiting in batch:
+                    # Only a writer that was itself stopped has left somebody without an answer.
+                    waiting.outcome.cancel()
+                self._writing -= streams
+                self._relying -= Counter(relied_on)
+                self._answering -= commands
+
+    def _choose(self) -> list[_Waiting]:
+        """The next batch, in the order of arrival; what has to wait for a batch that is under way, or this, is kept.
+
+        A stream is written by one batch at a time. A command that relies on a stream waits while that is written, and a
+        command that writes one while others rely on it: left to the database, they would stop the whole batch.
+        """
+        most = max(SMALLEST_BATCH, min(LARGEST_BATCH, len(self._waiting) // 2))
+        batch: list[_Waiting] = []
+        kept: list[_Waiting] = []
+        held: set[UUID] = set()
+        written: set[UUID] = set()
+        relied_on: set[UUID] = set()
+        commands: set[UUID] = set()
+        size = 0
+        while self._waiting and len(batch) < most and size < LARGEST_BATCH_BYTES:
+            waiting = self._waiting.popleft()
+            item, stream = waiting.item, waiting.stream
+            others = {head.stream for head in item.relies_on}
+            if (
+                stream in held
+                or stream in self._writing
+                or (waiting.changes and (stream in relied_on or stream in self._relying))
+                or item.command in commands
+                or item.command in self._answering
+                or not others.isdisjoint(held)
+                or not others.isdisjoint(written)
+                or not others.isdisjoint(self._writing)
+            ):
+                kept.append(waiting)
+                if waiting.changes:
+                    held.add(stream)
+                continue
+            batch.append(waiting)
+            commands.add(item.command)
+            relied_on |= others
+            if waiting.changes:
+                written.add(stream)
+                size += sum(len(document.body) for document in item.documents)
+        self._waiting.extendleft(reversed(kept))
+        return batch
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        """Write a batch and tell its callers; what nobody expected fails the item that it is about, and no other."""
+        try:
+            outcomes = await self._write([waiting.item for waiting in batch])
+        except LedgerUnavailable as error:
+            for waiting in batch:
+                self._answer(waiting, error)
+        except Exception as error:
+            if len(batch) > 1:
+                for waiting in batch:
+                    await self._commit([waiting])
+            else:
+                self._forget(batch[0])
+                if not batch[0].outcome.done():
+                    batch[0].outcome.set_exception(error)
+        else:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                self._answer(waiting, outcome)
+
+    def _answer(self, waiting: _Waiting, outcome: Outcome) -> None:
+        if not isinstance(outcome, Appended) or self._newest.get(waiting.stream) is waiting:
+            self._forget(waiting)
+        self._settled(waiting.item, waiting.after, outcome)
+        if not waiting.outcome.done():
+            waiting.outcome.set_result(outcome)
+
+    def _forget(self, waiting: _Waiting) -> None:
+        """Let nothing more be decided on what a stream would have become."""
+        if waiting.changes:
+            self._newest.pop(waiting.stream, None)
+
+    def _expire(self) -> None:
+        """Refuse what has waited too long without being sent: the database stands still."""
+        loop = asyncio.get_running_loop()
+        self._expiry = None
+        now = loop.time()
+        while self._waiting and now - self._waiting[0].since >= LONGEST_WAIT_S:
+            self._answer(
+                self._waiting.popleft(),
+                LedgerUnavailable(f"the database has taken nothing for {LONGEST_WAIT_S:.0f} s; nothing was written"),
+            )
+        if self._waiting:
+            self._expiry = loop.call_at(self._waiting[0].since + LONGEST_WAIT_S, self._expire)
+
+
+def _claims(batch: Sequence[_Waiting]) -> tuple[set[UUID], list[UUID], set[UUID]]:
+    """The streams that a batch writes, those that it relies on, and its commands."""
+    return (
+        {waiting.stream for waiting in batch if waiting.changes},
+        [head.stream for waiting in batch for head in waiting.item.relies_on],
+        {waiting.item.command for waiting in batch},
+    )

@@ -1,0 +1,60 @@
+"""What a process remembers of streams: their folded states, bounded, to be decided on without loading them again.
+
+A remembered state may be stale, for another process may have written. Whoever decides on one has its head checked by
+the append; whoever reads one asks the database first for what came after it.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+from govkernel.domain.aggregate import Aggregate
+from govkernel.ledger.append import Head
+
+State = TypeVar("State")
+
+MOST_STREAMS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[State]):
+    """A stream's state as an aggregate's, its head, and its newest event's two times (None where there is none)."""
+
+    aggregate: Aggregate[State, Any, Any]
+    state: State
+    head: Head
+    time: datetime | None
+    recorded_at: datetime | None
+
+
+class States:
+    """The most recently used states of acknowledged commits; the least recently used go first."""
+
+    def __init__(self, most: int = MOST_STREAMS) -> None:
+        self._most = most
+        self._by_stream: OrderedDict[UUID, Loaded[Any]] = OrderedDict()
+
+    def get(self, aggregate: Aggregate[State, Any, Any], stream: UUID) -> Loaded[State] | None:
+        """What is remembered of a stream as this aggregate; None for nothing."""
+        known = self._by_stream.get(stream)
+        if known is None or known.aggregate is not aggregate:
+            return None
+        self._by_stream.move_to_end(stream)
+        return known
+
+    def keep(self, loaded: Loaded[Any]) -> None:
+        """Remember a committed state, unless a newer one is remembered already."""
+        stream = loaded.head.stream
+        known = self._by_stream.get(stream)
+        if known is not None and known.head.version > loaded.head.version:
+            return
+        self._by_stream[stream] = loaded
+        self._by_stream.move_to_end(stream)
+        if len(self._by_stream) > self._most:
+            self._by_stream.popitem(last=False)
+
+    def forget(self, stream: UUID) -> None:
+        """Remember nothing of a stream that has moved, or of which it is unknown whether it has."""
+        self._by_stream.pop(stream, None)
