@@ -1,6 +1,7 @@
 """Read models: rows computed from events by a pure fold, with their history, provenance and rebuilds."""
 
 from govkernel.readmodels.builds import Build, ReadModelChanged, State
+from govkernel.readmodels.comparison import Compared, RowDifference
 from govkernel.readmodels.digests import Digests
 from govkernel.readmodels.handler import ReadModelHandler
 from govkernel.readmodels.model import ReadModel, ReadModelRefused
@@ -22,6 +23,7 @@ from govkernel.readmodels.watermarks import Watermarks
 __all__ = [
     "Build",
     "BuildStatus",
+    "Compared",
     "Difference",
     "Digests",
     "FollowStatus",
@@ -39,6 +41,7 @@ __all__ = [
     "RebuildFailed",
     "RebuildRunning",
     "Rebuilt",
+    "RowDifference",
     "State",
     "UnknownReadModel",
     "Watermarks",

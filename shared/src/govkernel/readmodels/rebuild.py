@@ -7,7 +7,7 @@ one of the two is wrong and a person has to look.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -27,12 +27,19 @@ from govkernel.readmodels.builds import (
     State,
     add_indexes,
     builds_of,
-    columns_in_database,
     create_build,
     drop_build,
     live_build,
     mark,
     switch,
+)
+from govkernel.readmodels.comparison import (
+    Compared,
+    RowDifference,
+    compare,
+    row_differences,
+    rows_of,
+    shared_columns,
 )
 from govkernel.readmodels.digests import LONGEST_QUERY_S, NO_STREAM, Part, differing, stream_digests
 from govkernel.readmodels.handler import ReadModelHandler, kept_records, order_of_history, past_record
@@ -46,6 +53,9 @@ RECORDS_AT_ONCE: Final = 500
 LONGEST_HOLD_S: Final = 2.0
 """How long the live build may be held still while the new one comes level with it."""
 MOST_EXAMPLES: Final = 10
+LONGEST_LOOK_S: Final = 20.0
+"""How long builds that are level are looked at again, for streams that were at different places."""
+LOOK_AGAIN_S: Final = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +77,10 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a rebuild is. `stage`: reading, writing, comparing, tailing or switched; seconds_left None: unknown."""
+    """How far a build is: `records` of `total`; seconds_left None: unknown.
+
+    `stage`: reading, writing, comparing, tailing or switched; of an old build that is to be live again, catching up.
+    """
 
     stage: str
     records: int
@@ -133,9 +146,13 @@ class _Snapshot:
         return {row["partition"]: row["next_offset"] for row in self.partitions}
 
 
+async def _unrecorded(_connection: Connection, _live: Build, _back: Build) -> None:
+    return
+
+
 @dataclass(slots=True)
 class Rebuild:
-    """One rebuild of one read model. `show` is told of its progress about once a second."""
+    """One rebuild, comparison or rollback of one read model. `show` is told of its progress about once a second."""
 
     pool: "asyncpg.Pool[Any]"
     model: ReadModel[Any]
@@ -169,30 +186,85 @@ class Rebuild:
                     await self._note(connection, new, {"failed": f"{type(error).__name__}: {error}"[:2000]})
                 raise
 
-    async def roll_back(self) -> Build:
-        """Let the previous build, where its fold is this process's, come level with the live one and switch back to it.
+    async def compare_with_log(self, *, most_rows: int) -> Compared:
+        """Build anew as a rebuild does, compare with the live build, and throw the new one away.
+
+        Raises RebuildRunning, NeedsNewerReader, and what Kafka and the database raise.
+        """
+        self._began = asyncio.get_running_loop().time()
+        async with self._locked() as connection:
+            live = await live_build(connection, self.model.name)
+            assert live is not None, "a service ensures its read models before it compares one"
+            async with connection.transaction():
+                new = await create_build(connection, self.model, State.BUILDING, self.clock())
+            try:
+                snapshot = await self._snapshot(connection, live, None)
+                replay, records = await self._read(connection, new, snapshot)
+                await self._tell(connection, new, "writing", records, records)
+                async with connection.transaction():
+                    await self._write(connection, new, snapshot, replay)
+                return await self._compared(connection, live, new, most_rows)
+            finally:
+                # Where even this fails, the next rebuild clears what this one leaves.
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await drop_build(connection, new)
+
+    async def compare_with_previous(self, *, most_rows: int) -> Compared:
+        """Compare the previous build, fed as far as the live one where its fold is this process's, with the live one.
 
         Raises RebuildRunning, RebuildFailed.
         """
+        self._began = asyncio.get_running_loop().time()
         async with self._locked() as connection:
-            previous = await builds_of(connection, [self.model.name], State.PREVIOUS)
-            live = await live_build(connection, self.model.name)
-            if live is None or not previous:
-                raise RebuildFailed(f"{self.model.name} has no previous build; rebuild it instead")
-            back = previous[-1]
+            return await self._compared(connection, *await self._with_previous(connection), most_rows)
+
+    async def roll_back(self, record: Callable[[Connection, Build, Build], Awaitable[None]] = _unrecorded) -> Build:
+        """Let the previous build, where its fold is this process's, come level with the live one and switch back to it.
+
+        `record` writes down who wanted it, in the transaction that switches. The build that is live then. Raises
+        RebuildRunning, RebuildFailed, and what `record` raises.
+        """
+        self._began = asyncio.get_running_loop().time()
+        async with self._locked() as connection:
+            live, back = await self._with_previous(connection)
             if back.fold_version != self.model.version:
                 raise RebuildFailed(
                     f"{self.model.name}: the previous build has fold version {back.fold_version}, this process "
                     f"{self.model.version}; roll back with the release that has {back.fold_version}"
                 )
-            await mark(connection, back, State.TAILING)
+            await self._note(connection, back, {"stage": "catching up", "failed": None})
             try:
-                await self._tail_and_switch(connection, live, back)
-            except BaseException:
+                async with self._fed(back) as check:
+                    await self._catch_up(connection, live, back, check)
+                    await self._switch_when_level(connection, live, back, check, record)
+            except BaseException as error:
                 with contextlib.suppress(Exception):
-                    await mark(connection, back, State.PREVIOUS)
+                    await self._note(connection, back, {"failed": f"{type(error).__name__}: {error}"[:2000]})
                 raise
+            await self._note(connection, back, {"stage": "switched"})
             return back
+
+    async def _with_previous(self, connection: Connection) -> tuple[Build, Build]:
+        previous = await builds_of(connection, [self.model.name], State.PREVIOUS)
+        live = await live_build(connection, self.model.name)
+        if live is None or not previous:
+            raise RebuildFailed(f"{self.model.name} has no previous build; rebuild it instead")
+        return live, previous[-1]
+
+    async def _compared(self, connection: Connection, live: Build, other: Build, most_rows: int) -> Compared:
+        """Compare while the other build is fed, where this process can, until no stream is at different places."""
+        clock = asyncio.get_running_loop().time
+        if other.fold_version != self.model.version:
+            return await compare(connection, self.model.topic, live, other, most_rows=most_rows)
+        async with self._fed(other) as check:
+            await self._catch_up(connection, live, other, check)
+            deadline = clock() + LONGEST_LOOK_S
+            while True:
+                compared = await compare(connection, self.model.topic, live, other, most_rows=most_rows)
+                if not compared.moving or clock() > deadline:
+                    return compared
+                check()
+                await asyncio.sleep(LOOK_AGAIN_S)
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[Connection]:
@@ -212,7 +284,7 @@ class Rebuild:
 
     async def _run(self, connection: Connection, live: Build, new: Build, *, accept_difference: bool) -> Rebuilt:
         same_fold = live.fold_version == self.model.version
-        shared = await _shared_columns(connection, live, new)
+        shared = await shared_columns(connection, live, new)
         compared_by = None if same_fold else shared.both
         snapshot = await self._snapshot(connection, live, compared_by)
         replay, records = await self._read(connection, new, snapshot)
@@ -248,7 +320,8 @@ class Rebuild:
             )
         await self._tell(connection, new, "tailing", records, records)
         await mark(connection, new, State.TAILING)
-        await self._tail_and_switch(connection, live, new)
+        async with self._fed(new) as check:
+            await self._switch_when_level(connection, live, new, check)
         await self._tell(connection, new, "switched", records, records)
         seconds = asyncio.get_running_loop().time() - self._began
         return Rebuilt(new, records, seconds, snapshot.offsets, difference)
@@ -385,21 +458,51 @@ class Rebuild:
         )
         await add_indexes(connection, self.model, new, timeout_s=LONGEST_QUERY_S)
 
-    async def _tail_and_switch(self, connection: Connection, live: Build, new: Build) -> None:
+    @contextlib.asynccontextmanager
+    async def _fed(self, build: Build) -> AsyncIterator[Callable[[], None]]:
+        """Let a build follow its topic; what is given raises RebuildFailed once it no longer does."""
         stop = asyncio.Event()
-        follower = asyncio.create_task(self.follower_of(ReadModelHandler(self.model, new)).run(stop))
+        follower = asyncio.create_task(self.follower_of(ReadModelHandler(self.model, build)).run(stop))
+
+        def check() -> None:
+            if follower.done():
+                raise RebuildFailed(f"{build.consumer} no longer follows its topic: {follower.exception()!r}")
+
         try:
-            while not await self._switched(connection, live, new):
-                if follower.done():
-                    raise RebuildFailed(f"{new.consumer} no longer follows its topic: {follower.exception()!r}")
-                await asyncio.sleep(0.02)
+            yield check
         finally:
             stop.set()
             with contextlib.suppress(Exception):
                 await follower
 
-    async def _switched(self, connection: Connection, live: Build, new: Build) -> bool:
-        if not await self._is_level(connection, live, new):
+    async def _catch_up(self, connection: Connection, live: Build, old: Build, check: Callable[[], None]) -> None:
+        most = 0
+        while behind := await self._behind(connection, live, old):
+            check()
+            most = max(most, behind)
+            await self._tell(connection, old, "catching up", most - behind, most)
+            await asyncio.sleep(0.02)
+
+    async def _switch_when_level(
+        self,
+        connection: Connection,
+        live: Build,
+        new: Build,
+        check: Callable[[], None],
+        record: Callable[[Connection, Build, Build], Awaitable[None]] = _unrecorded,
+    ) -> None:
+        while not await self._switched(connection, live, new, record):
+            check()
+            await asyncio.sleep(0.02)
+
+    async def _switched(
+        self,
+        connection: Connection,
+        live: Build,
+        new: Build,
+        record: Callable[[Connection, Build, Build], Awaitable[None]],
+    ) -> bool:
+        if await self._behind(connection, live, new):
             return False
         clock = asyncio.get_running_loop().time
         deadline = clock() + LONGEST_HOLD_S
@@ -410,11 +513,12 @@ class Rebuild:
                 await connection.execute(
                     "SELECT FROM consumer_partitions WHERE consumer = $1 ORDER BY partition FOR UPDATE", live.consumer
                 )
-                while not await self._is_level(connection, live, new):
+                while await self._behind(connection, live, new):
                     if clock() > deadline:
                         raise _NotLevel
                     await asyncio.sleep(0.01)
                 superseded = await switch(connection, self.model, new, self.clock())
+                await record(connection, live, new)
         except (_NotLevel, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             return False
         for each in superseded:
@@ -424,15 +528,17 @@ class Rebuild:
         log.info("%s: build %d is live, of fold version %d", self.model.name, new.number, new.fold_version)
         return True
 
-    async def _is_level(self, connection: Connection, live: Build, new: Build) -> bool:
-        behind: bool = await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM consumer_partitions AS old LEFT JOIN consumer_partitions AS new "
+    async def _behind(self, connection: Connection, live: Build, new: Build) -> int:
+        """How many records of the topic the live build has read, and the new one has not."""
+        behind: int = await connection.fetchval(
+            "SELECT coalesce(sum(greatest(0, old.next_offset - coalesce(new.next_offset, 0))), 0)::bigint "
+            "FROM consumer_partitions AS old LEFT JOIN consumer_partitions AS new "
             "ON new.consumer = $2 AND new.topic = old.topic AND new.partition = old.partition "
-            "WHERE old.consumer = $1 AND coalesce(new.next_offset, 0) < old.next_offset)",
+            "WHERE old.consumer = $1",
             live.consumer,
             new.consumer,
         )
-        return not behind
+        return behind
 
     async def _examples(
         self, connection: Connection, live: Build, new: Build, found: Mapping[Part, list[UUID]]
@@ -443,15 +549,16 @@ class Rebuild:
                 what = "records that name no stream" if stream == NO_STREAM else f"stream {stream}"
                 if part in (Part.ROWS, Part.HISTORY):
                     table = ROWS if part is Part.ROWS else HISTORY
-                    old_rows, new_rows = [await _rows_of(connection, each, table, stream) for each in (live, new)]
-                    examples.append(f"{part.value} of {what}: {_explained(old_rows, new_rows)}")
+                    of_live, of_new = [await rows_of(connection, each, table, stream) for each in (live, new)]
+                    found_there = row_differences(part, stream, (live.number, of_live), (new.number, of_new))
+                    examples.append(f"{part.value} of {what}: {_explained(found_there, live)}")
                 else:
                     examples.append(f"{part.value} of {what}")
         return examples
 
     async def _tell(self, connection: Connection, new: Build, stage: str, records: int, total: int) -> None:
         now = asyncio.get_running_loop().time()
-        if stage == "reading" and now - self._shown < 1.0:
+        if stage in ("reading", "catching up") and now - self._shown < 1.0:
             return
         self._shown = now
         seconds = max(now - self._began, 1e-6)
@@ -473,57 +580,15 @@ class _NotLevel(Exception):
     """The new build did not come level while the live one was held still."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    both: tuple[str, ...]
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-
-
-async def _shared_columns(connection: Connection, live: Build, new: Build) -> _Shared:
-    """Which columns two builds can be compared by: provenance names every field, so only where all are shared."""
-    old = await columns_in_database(connection, live.schema, ROWS)
-    now = await columns_in_database(connection, new.schema, ROWS)
-    added = tuple(name for name, kind in now if (name, kind) not in old)
-    removed = tuple(name for name, kind in old if (name, kind) not in now)
-    both = {name for name, kind in now if (name, kind) in old} | {name for name, _ in PAST_COLUMNS}
-    if added or removed:
-        both.discard("provenance")
-    return _Shared(tuple(sorted(both)), added, removed)
-
-
-async def _rows_of(
-    connection: Connection, build: Build, table: str, stream: UUID
-) -> dict[tuple[str, int], dict[str, Any]]:
-    rows = await connection.fetch(
-        f'SELECT key, version, to_jsonb(each) AS row FROM "{build.schema}"."{table}" AS each '  # noqa: S608
-        "WHERE stream = $1 ORDER BY key, version LIMIT 1000",
-        stream,
-    )
-    version_matters = table == HISTORY
-    return {
-        (row["key"], row["version"] if version_matters else 0): msgspec.json.decode(row["row"], type=dict[str, Any])
-        for row in rows
-    }
-
-
-def _explained(
-    old: Mapping[tuple[str, int], Mapping[str, Any]], new: Mapping[tuple[str, int], Mapping[str, Any]]
-) -> str:
+def _explained(differences: Sequence[RowDifference], live: Build) -> str:
     """The first row that differs, and its fields; the live build may have moved on since it was compared."""
-    for key in sorted(old.keys() | new.keys()):
-        if key not in old:
-            return f"{key[0]!r} is in the new build only"
-        if key not in new:
-            return f"{key[0]!r} is in the live build only"
-        fields = [
-            f"{name}: {old[key].get(name)!r} became {new[key].get(name)!r}"
-            for name in sorted(old[key].keys() | new[key].keys())
-            if old[key].get(name) != new[key].get(name)
-        ]
-        if fields:
-            return f"{key[0]!r}: {', '.join(fields)[:500]}"
-    return "no longer differs, for the live build has moved on"
+    if not differences:
+        return "no longer differs, for the live build has moved on"
+    first = differences[0]
+    if first.only_in is not None:
+        return f"{first.key!r} is in the {'live' if first.only_in == live.number else 'new'} build only"
+    fields = [f"{name}: {before!r} became {after!r}" for name, (before, after) in first.fields.items()]
+    return f"{first.key!r}: {', '.join(fields)[:500]}"
 
 
 async def _in_turns(records: Iterable[tuple[Any, ...]]) -> AsyncIterator[tuple[Any, ...]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,8 +15,9 @@ from govevents.catalogue import Catalogue
 from govkernel.consumer.ports import Handler
 from govkernel.kafka import KafkaUnavailable, TopicMissing
 from govkernel.pause import pause
-from govkernel.postgres import UNAVAILABLE
+from govkernel.postgres import UNAVAILABLE, Connection
 from govkernel.readmodels.builds import Build, State, builds_of, ensure, live_build
+from govkernel.readmodels.comparison import Compared
 from govkernel.readmodels.digests import Digests, Part, combined, stream_digests
 from govkernel.readmodels.handler import ReadModelHandler
 from govkernel.readmodels.model import ReadModel
@@ -85,7 +86,7 @@ class ReadModels:
     """The read models of one service.
 
     `follower_of` makes what feeds a handler with its topic: a `Consumer`. `poll_s` is how long it may take this process
-    to notice that another one has switched builds.
+    to notice that another one has switched builds. `on_progress` is told how far a rebuild of this process is.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ReadModels:
         follower_of: Callable[[Handler], Follower],
         clock: Callable[[], datetime],
         poll_s: float = 1.0,
+        on_progress: Callable[[str, Progress], None] = lambda _name, _progress: None,
     ) -> None:
         self._pool = pool
         self._models = {model.name: model for model in models}
@@ -108,6 +110,7 @@ class ReadModels:
         self._follower_of = follower_of
         self._clock = clock
         self._poll_s = poll_s
+        self._on_progress = on_progress
         self._live: dict[str, Build] = {}
         self._following: dict[str, _Following] = {}
         self._rebuilds: dict[str, asyncio.Task[Rebuilt]] = {}
@@ -290,15 +293,40 @@ class ReadModels:
         show = progress or (lambda _progress: None)
         return await self._rebuild(name, show).run(accept_difference=accept_difference)
 
-    async def roll_back(self, name: str) -> Build:
-        """Switch back to the previous build, once it has come level.
+    async def compare(
+        self,
+        name: str,
+        progress: Callable[[Progress], None] | None = None,
+        *,
+        with_log: bool = False,
+        most_rows: int = 20,
+    ) -> Compared:
+        """How the previous build differs from the live one, or a new one from the log, which is thrown away then.
 
-        Raises UnknownReadModel, RebuildRunning, RebuildFailed.
+        Raises as `rebuild` does.
         """
-        return await self._rebuild(name, lambda _progress: None).roll_back()
+        rebuild = self._rebuild(name, progress or (lambda _progress: None))
+        if with_log:
+            return await rebuild.compare_with_log(most_rows=most_rows)
+        return await rebuild.compare_with_previous(most_rows=most_rows)
+
+    async def roll_back(
+        self, name: str, record: Callable[[Connection, Build, Build], Awaitable[None]] | None = None
+    ) -> Build:
+        """Switch back to the previous build, once it has come level; the build that is live then.
+
+        `record` writes down who wanted it, in the transaction that switches. Raises UnknownReadModel, RebuildRunning,
+        RebuildFailed, and what `record` raises.
+        """
+        rebuild = self._rebuild(name, lambda _progress: None)
+        return await (rebuild.roll_back(record) if record is not None else rebuild.roll_back())
 
     def _rebuild(self, name: str, show: Callable[[Progress], None]) -> Rebuild:
-        return Rebuild(self._pool, self._model(name), self._catalogue, self._log, self._follower_of, self._clock, show)
+        def tell(progress: Progress) -> None:
+            self._on_progress(name, progress)
+            show(progress)
+
+        return Rebuild(self._pool, self._model(name), self._catalogue, self._log, self._follower_of, self._clock, tell)
 
     def _model(self, name: str) -> ReadModel[Any]:
         model = self._models.get(name)
