@@ -127,13 +127,14 @@ def encode(
 ) -> Document:
     """Write an event of a service's ledger down. Raises DocumentRefused for a document over 256 KiB."""
     declared = event_type(event)
+    stream_text = str(stream)
     envelope = Envelope(
         specversion="1.0",
-        id=f"{stream}@{version}",
+        id=f"{stream_text}@{version}",
         source=f"urn:gatehouse:{service}",
         type=declared.full_name,
         time=time,
-        subject=f"{aggregate}/{stream}",
+        subject=f"{aggregate}/{stream_text}",
         dataschema=declared.dataschema,
         stream=stream,
         version=version,

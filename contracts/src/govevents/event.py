@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar, dataclass_transform
 
 from govevents.values import checked
@@ -9,7 +10,7 @@ from govevents.values import checked
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventType:
     """A domain event's name, `<service>.<Event>`, and the version of its meaning, from 1."""
 
@@ -17,12 +18,12 @@ class EventType:
     name: str
     version: int
 
-    @property
+    @cached_property
     def full_name(self) -> str:
         """The type as CloudEvents carries it, for example `approvals.VoteCast`."""
         return f"{self.service}.{self.name}"
 
-    @property
+    @cached_property
     def dataschema(self) -> str:
         """The URI of the released schema; it ends in type and version."""
         return f"urn:gatehouse:schema:{self.full_name}:{self.version}"

@@ -255,8 +255,8 @@ class Ledger:
             raise
         except Refusal as refusal:
             return self.refused(context, refusal, loaded.head, intent.relies_on), loaded
-        recorded_at = max(clock, loaded.recorded_at) if loaded.recorded_at else clock
-        time = max(moment for moment in (context.time, loaded.time, context.cause_time) if moment is not None)
+        recorded_at = _latest(clock, loaded.recorded_at)
+        time = _latest(context.time, loaded.time, context.cause_time)
         documents: list[Document] = []
         state = loaded.state
         previous = loaded.head
@@ -480,6 +480,13 @@ class _Overtaken(Exception):
     def __init__(self, stream: UUID) -> None:
         super().__init__(stream)
         self.stream = stream
+
+
+def _latest(moment: datetime, *others: datetime | None) -> datetime:
+    for other in others:
+        if other is not None and other > moment:
+            moment = other
+    return moment
 
 
 def unavailable(error: BaseException) -> LedgerUnavailable:
