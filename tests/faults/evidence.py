@@ -1,0 +1,203 @@
+"""What is left when a run is over: ledgers, topics, consumers and read models, as plain rows."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+from tests.faults.consumed import Record
+from tests.faults.services import Names, jars_service, tallies_service
+from tests.faults.worker import Kind
+
+from govevents.catalogue import topic_of
+from govevents.document import Recorded
+from govkernel.kafka import KafkaAddress, TopicLog
+from govkernel.processes import ServiceDefinition
+from govkernel.readmodels import ReadModel
+from govkernel.readmodels.fold import Kept, Past, StreamRows
+from govkernel.readmodels.model import fields_of
+from govkernel.readmodels.tables import decode_row
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """A row of a ledger's events."""
+
+    seq: int
+    stream: UUID
+    version: int
+    type: str
+    time: datetime
+    recorded_at: datetime
+    document: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """A row of a ledger's commands; `refusal` is the refusal's name."""
+
+    command: UUID
+    stream: UUID | None
+    from_version: int | None
+    to_version: int | None
+    status: int
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRows:
+    """A service's ledger, and how many of its timers have not fired."""
+
+    service: str
+    events: tuple[EventRow, ...]
+    commands: tuple[CommandRow, ...]
+    timers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerRows:
+    """What a consumer keeps: each stream's head, and where the records lie that it has parked."""
+
+    guards: Mapping[UUID, tuple[int, bytes]]
+    parked: frozenset[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRows:
+    """A read model's rows and history, each as a text that says everything about it, in a fixed order."""
+
+    rows: tuple[str, ...]
+    history: tuple[str, ...]
+
+    def digest(self) -> str:
+        """SHA-256 over all of it."""
+        whole = sha256()
+        for line in (*self.rows, "history", *self.history):
+            whole.update(line.encode())
+            whole.update(b"\n")
+        return whole.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a run leaves. `consumers` is by service and consumer, `boards` by the read model's name."""
+
+    names: Names
+    ledgers: Mapping[Kind, LedgerRows]
+    topics: Mapping[str, tuple[Record, ...]]
+    consumers: Mapping[Kind, Mapping[str, ConsumerRows]] = field(default_factory=dict)
+    boards: Mapping[str, BoardRows] = field(default_factory=dict)
+
+
+def definitions(names: Names) -> dict[Kind, ServiceDefinition]:
+    """The services of a round."""
+    return {"jars": jars_service(names), "tallies": tallies_service(names)}
+
+
+def replayed(model: ReadModel[Any], applied: Iterable[Recorded[Any]]) -> BoardRows:
+    """What a read model shows after these events, in their order."""
+    streams: dict[UUID, StreamRows[Any]] = {}
+    history: list[Past[Any]] = []
+    for recorded in applied:
+        stream = recorded.envelope.stream
+        rows = streams.setdefault(stream, StreamRows(stream))
+        history.extend(rows.apply(model, recorded))
+    shown = [_kept(stream, key, kept) for stream, rows in streams.items() for key, kept in rows.kept.items()]
+    return BoardRows(tuple(sorted(shown)), tuple(sorted(_past(past) for past in history)))
+
+
+def _kept(stream: UUID, key: str, kept: Kept[Any]) -> str:
+    times = f"{kept.since.isoformat()} {kept.recorded.isoformat()}"
+    return f"{stream} {key} {kept.version} {times} {kept.row!r} {list(kept.provenance)!r}"
+
+
+def _past(past: Past[Any]) -> str:
+    end = f"{past.until.isoformat()} {past.until_recorded.isoformat()} {past.removed}"
+    return f"{_kept(past.stream, past.key, past.kept)} {end}"
+
+
+EVENTS: Final = "SELECT seq, stream, version, type, time, recorded_at, document, hash FROM events ORDER BY seq"
+COMMANDS: Final = (
+    "SELECT command, stream, from_version, to_version, status, refusal ->> 'slug' AS refusal FROM commands"
+)
+
+
+async def gather(databases: Mapping[Kind, str], kafka: str, names: Names) -> Evidence:
+    """Read everything, past every link, once nothing moves any more."""
+    ledgers: dict[Kind, LedgerRows] = {}
+    consumers: dict[Kind, dict[str, ConsumerRows]] = {}
+    boards: dict[str, BoardRows] = {}
+    for kind, definition in definitions(names).items():
+        connection = await asyncpg.connect(databases[kind])
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                await connection.execute("SET LOCAL timezone TO 'UTC'")
+                ledgers[kind] = LedgerRows(
+                    definition.name,
+                    tuple(EventRow(**row) for row in await connection.fetch(EVENTS)),
+                    tuple(CommandRow(**row) for row in await connection.fetch(COMMANDS)),
+                    await connection.fetchval("SELECT count(*) FROM timers"),
+                )
+                consumers[kind] = await _consumers(connection)
+                for model in definition.read_models:
+                    boards[model.name] = await _board(connection, model)
+        finally:
+            await connection.close()
+    topics = {}
+    for name in (names.jars, names.tallies, names.mint):
+        topics[name] = await _records(kafka, topic_of(name))
+    return Evidence(names, ledgers, topics, consumers, boards)
+
+
+async def _records(kafka: str, topic: str) -> tuple[Record, ...]:
+    log = TopicLog(KafkaAddress(kafka))
+    extent = await log.extent(topic)
+    return tuple(
+        [
+            Record(fetched.partition, record.offset, record.key, record.value)
+            async for fetched in log.read(topic, extent.beginnings, extent.ends)
+            for record in fetched.records
+        ]
+    )
+
+
+async def _consumers(connection: Any) -> dict[str, ConsumerRows]:
+    found: dict[str, ConsumerRows] = {}
+    for row in await connection.fetch("SELECT DISTINCT consumer FROM consumer_partitions"):
+        consumer = row["consumer"]
+        guards = await connection.fetch(
+            "SELECT stream, version, hash FROM consumer_guards WHERE consumer = $1", consumer
+        )
+        parked = await connection.fetch("SELECT partition, record_offset FROM parked WHERE consumer = $1", consumer)
+        found[consumer] = ConsumerRows(
+            {guard["stream"]: (guard["version"], guard["hash"]) for guard in guards},
+            frozenset((each["partition"], each["record_offset"]) for each in parked),
+        )
+    return found
+
+
+async def _board(connection: Any, model: ReadModel[Any]) -> BoardRows:
+    rows = [_shown(model, row) for row in await connection.fetch(f"SELECT * FROM read.{model.name}")]
+    history = await connection.fetch(f"SELECT * FROM read.{model.name}_history")
+    past = [
+        f"{_shown(model, row)} {row['until'].isoformat()} {row['until_recorded'].isoformat()} {row['removed']}"
+        for row in history
+    ]
+    return BoardRows(tuple(sorted(rows)), tuple(sorted(past)))
+
+
+def _shown(model: ReadModel[Any], row: Any) -> str:
+    set_by = json.loads(row["provenance"])
+    kept = Kept(
+        decode_row(model, row),
+        row["version"],
+        row["since"],
+        row["recorded"],
+        tuple(set_by[each.name] for each in fields_of(model.row)),
+    )
+    return _kept(row["stream"], row["key"], kept)
