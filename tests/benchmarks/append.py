@@ -3,7 +3,7 @@
 What is measured is `Ledger.prepare` and the append, with the command's row; nothing is loaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -12,30 +12,41 @@ import asyncpg
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.callers import Answered, callers
 from tests.benchmarks.fund import FUND, PURPOSE, Draw, Fund
-from tests.benchmarks.ledgers import check, context, ledger_at, opened, submit
+from tests.benchmarks.ledgers import check, context, ledger_at, opened
 from tests.benchmarks.pgbench import MOST_CLIENTS, Inserted, insert
 from tests.benchmarks.row import Row, interleaved
 
-from govkernel.ledger import Appended, Head, Intent, Ledger, Loaded
+from govkernel.ledger import Append, Appended, Head, Intent, Ledger, Loaded
+from govkernel.ledger.append import APPEND_BATCH, LARGEST_CLOCK_DIFFERENCE, Outcome
+from govkernel.ledger.group_commit import GroupCommit
+from govkernel.tables import commands
 
 AT_LEAST: Final = {1: 0.45, 8: 0.75, 32: 1.5, 128: 2.6, 512: 2.8}
 RELIED_ON_STREAMS: Final = 100
+COMMAND_COLUMNS: Final = tuple(column.name for column in commands.columns)
 
 
 class Appender:
     """Callers with a fund each, who draw from it; `answered` is what they were told."""
 
-    def __init__(self, ledger: Ledger, funds: list[Loaded[Fund]], relied_on: Sequence[Head] = ()) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        funds: list[Loaded[Fund]],
+        relied_on: Sequence[Head] = (),
+        submit: Callable[[Append], Awaitable[Outcome]] | None = None,
+    ) -> None:
         self.answered: list[tuple[UUID, int]] = [(fund.head.stream, fund.head.version) for fund in funds]
         self.document_bytes = 0
         self._ledger = ledger
         self._funds = funds
         self._relied_on = relied_on
+        self._submit = submit or ledger.submit
 
     @classmethod
-    async def of(cls, ledger: Ledger, count: int, relied_on: Sequence[Head] = ()) -> "Appender":
+    async def of(cls, ledger: Ledger, count: int, **others: Any) -> "Appender":
         """So many callers, with funds that were opened just now."""
-        return cls(ledger, [await opened(ledger, uuid4()) for _ in range(count)], relied_on)
+        return cls(ledger, [await opened(ledger, uuid4()) for _ in range(count)], **others)
 
     async def draw(self, caller: int) -> None:
         """Append one event."""
@@ -43,7 +54,7 @@ class Appender:
         relied_on = (self._relied_on[caller % len(self._relied_on)],) if self._relied_on else ()
         intent: Intent[Any, Any, Any] = Intent(FUND, fund.head.stream, Draw(1, PURPOSE), relied_on)
         item, after = self._ledger.prepare(context(), intent, fund)
-        outcome = await submit(self._ledger, item)
+        outcome = await self._submit(item)
         assert isinstance(outcome, Appended), outcome
         self._funds[caller] = after
         self.answered.append((after.head.stream, after.head.version))
@@ -91,7 +102,7 @@ async def relying(bench: Bench, count: int) -> list[Row]:
     scale = bench.scale
     async with bench.database() as url, ledger_at(url) as ledger:
         relied_on = [(await opened(ledger, uuid4())).head for _ in range(RELIED_ON_STREAMS)]
-        with_it, without = await Appender.of(ledger, count, relied_on), await Appender.of(ledger, count)
+        with_it, without = await Appender.of(ledger, count, relied_on=relied_on), await Appender.of(ledger, count)
         for each in (with_it, without):
             await callers(count, 0.2, each.draw)
         of_ours, of_floor = await interleaved(
@@ -113,6 +124,72 @@ async def relying(bench: Bench, count: int) -> list[Row]:
     ]
 
 
+class Keyless:
+    """Appends as the ledger does, in the same batches, but commands that have neither key nor row."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._pool = ledger.pool
+        self._commits = GroupCommit(self._write, lambda _item, _after, _outcome: None)
+
+    async def submit(self, item: Append) -> Outcome:
+        """Append together with what else waits."""
+        return await self._commits.submit(item)
+
+    async def _write(self, batch: Sequence[Append]) -> Sequence[Outcome]:
+        documents = sorted(
+            (document for item in batch for document in item.documents), key=lambda each: each.stream.int
+        )
+        clocks = [item.clock for item in batch]
+        async with self._pool.acquire(timeout=5) as connection:
+            reply = await connection.fetchrow(
+                APPEND_BATCH,
+                *([], []),
+                [item.expected.stream for item in batch],
+                [item.expected.version for item in batch],
+                [item.expected.hash for item in batch],
+                *(min(clocks), max(clocks), LARGEST_CLOCK_DIFFERENCE),
+                *([] for _ in COMMAND_COLUMNS),
+                [document.stream for document in documents],
+                [document.version for document in documents],
+                [document.type for document in documents],
+                [document.time for document in documents],
+                [document.recorded_at for document in documents],
+                [document.body for document in documents],
+                [document.hash for document in documents],
+                *([] for _ in range(APPEND_BATCH.count("$") - 8 - len(COMMAND_COLUMNS) - 7)),
+            )
+        assert reply is not None
+        assert reply["written"], dict(reply)
+        return [Appended(item.head) for item in batch]
+
+
+async def keyed(bench: Bench, count: int) -> list[Row]:
+    """So many callers, against the same with neither key nor command row."""
+    scale = bench.scale
+    async with bench.database() as url, ledger_at(url) as ledger:
+        with_it = await Appender.of(ledger, count)
+        without = await Appender.of(ledger, count, submit=Keyless(ledger).submit)
+        for each in (with_it, without):
+            await callers(count, 0.2, each.draw)
+        of_ours, of_floor = await interleaved(
+            scale.repeats,
+            lambda: callers(count, scale.seconds, with_it.draw),
+            lambda: callers(count, scale.seconds, without.draw),
+        )
+        # The funds of the keyless were opened with a key each.
+        await check(url, [*with_it.answered, *without.answered], filled=0, commands=len(with_it.answered) + count)
+    return [
+        Row(
+            name=f"append-keyed-{count}",
+            unit="events/s",
+            ours=tuple(each.per_second for each in of_ours),
+            floor=tuple(each.per_second for each in of_floor),
+            against=f"the same with neither key nor command row, {count} callers",
+            at_least=0.75,
+        )
+    ]
+
+
 async def _inserted(url: str) -> int:
     connection = await asyncpg.connect(url)
     try:
@@ -123,5 +200,6 @@ async def _inserted(url: str) -> int:
 
 BENCHMARKS: Final = (
     *(Benchmark((f"append-{count}",), partial(against_pgbench, count=count)) for count in AT_LEAST),
+    *(Benchmark((f"append-keyed-{count}",), partial(keyed, count=count)) for count in AT_LEAST),
     *(Benchmark((f"append-relying-{count}",), partial(relying, count=count)) for count in AT_LEAST if count <= 128),
 )

@@ -1,11 +1,12 @@
 """What things are measured on: the servers, how much is measured, and databases and topics that are gone afterwards."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,6 +16,9 @@ from tests.support.topics import create_topic, delete_topics
 
 from gov.runtime.postgres import PostgresServer
 from govevents.catalogue import topic_of
+from govkernel.kafka import KafkaAddress, TopicLog
+
+T = TypeVar("T")
 
 PARTITIONS: Final = 12
 
@@ -42,12 +46,30 @@ QUICK: Final = Scale(repeats=1, seconds=1, streams=200, length=5, small=200, lar
 
 @dataclass(frozen=True)
 class Bench:
-    """A PostgreSQL and a Kafka, how much is to be measured on them, and the folder for what a run leaves."""
+    """A PostgreSQL and a Kafka, how much is to be measured on them, and the folder for what a run leaves.
+
+    As a context, it ends what was kept.
+    """
 
     postgres_url: str
     kafka_bootstrap: str
     scale: Scale
     build: Path
+    _kept: dict[str, Any] = field(default_factory=dict)
+    _ends: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._ends.aclose()
+
+    async def kept(self, name: str, made: Callable[[], AbstractAsyncContextManager[T]]) -> T:
+        """What several benchmarks use and only the first makes; `name` says what it is."""
+        if name not in self._kept:
+            self._kept[name] = await self._ends.enter_async_context(made())
+        found: T = self._kept[name]
+        return found
 
     @cached_property
     def postgres_programs(self) -> Path:
@@ -68,12 +90,13 @@ class Bench:
         finally:
             await databases.drop_database(self.postgres_url, url)
 
-    @contextlib.contextmanager
-    def topic(self, service: str) -> Iterator[str]:
-        """A fresh topic for a service's events."""
+    @contextlib.asynccontextmanager
+    async def topic(self, service: str) -> AsyncIterator[str]:
+        """A fresh topic for a service's events, each of its partitions led."""
         name = topic_of(service)
         create_topic(self.kafka_bootstrap, name, partitions=PARTITIONS)
         try:
+            await TopicLog(KafkaAddress(self.kafka_bootstrap)).extent(name)
             yield name
         finally:
             delete_topics(self.kafka_bootstrap, name)

@@ -1,6 +1,7 @@
 """Callers that ask again as soon as they are answered: a closed loop, in this process."""
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,14 +21,19 @@ class Answered:
         return sum(self.by_caller) / self.seconds
 
 
+class NothingLeft(Exception):
+    """There is nothing to ask for any more: the caller has ended."""
+
+
 async def callers(count: int, seconds: float, ask: Callable[[int], Awaitable[None]]) -> Answered:
-    """Let so many callers ask for so long, `ask` being given the caller's number."""
+    """Let so many callers ask for so long, or until NothingLeft, `ask` being given the caller's number."""
     counts = [0] * count
 
     async def caller(number: int) -> None:
-        while perf_counter() < until:
-            await ask(number)
-            counts[number] += 1
+        with contextlib.suppress(NothingLeft):
+            while perf_counter() < until:
+                await ask(number)
+                counts[number] += 1
 
     gc.collect()
     gc.freeze()

@@ -49,33 +49,33 @@ async def measure(bench: Bench) -> list[Row]:
         answered = 0
         with issuer() as (keys, key):
             tokens = [token(key, f"person-{number}") for number in range(TOKENS)]
-            with bench.topic(SERVICE):
-                async with (
-                    fund_service(bench, url, keys) as port,
-                    bare_service(url, len(document.body)) as bare_port,
-                ):
+            async with (
+                bench.topic(SERVICE),
+                fund_service(bench, url, keys) as port,
+                bare_service(url, len(document.body)) as bare_port,
+            ):
 
-                    async def ours() -> Report:
-                        nonlocal versions, answered
-                        report = await loaded(Order(port, BODY, tokens, funds, versions, WARM_UP_S, scale.seconds))
-                        versions = report.versions
-                        answered += report.answered_in_all
-                        return report
+                async def ours() -> Report:
+                    nonlocal versions, answered
+                    report = await loaded(Order(port, BODY, tokens, funds, versions, WARM_UP_S, scale.seconds))
+                    versions = report.versions
+                    answered += report.answered_in_all
+                    return report
 
-                    async def floor() -> Report:
-                        return await loaded(
-                            Order(
-                                bare_port,
-                                BODY,
-                                tokens,
-                                funds,
-                                [[1] * len(each) for each in funds],
-                                WARM_UP_S,
-                                scale.seconds,
-                            )
+                async def floor() -> Report:
+                    return await loaded(
+                        Order(
+                            bare_port,
+                            BODY,
+                            tokens,
+                            funds,
+                            [[1] * len(each) for each in funds],
+                            WARM_UP_S,
+                            scale.seconds,
                         )
+                    )
 
-                    of_ours, of_floor = await interleaved(scale.repeats, ours, floor)
+                of_ours, of_floor = await interleaved(scale.repeats, ours, floor)
         inserted = await _run(url, "SELECT count(*) FROM events WHERE type = 'bare.Inserted'")
         assert inserted == sum(each.answered_in_all for each in of_floor), f"{inserted} rows of the floor are there"
         said = [

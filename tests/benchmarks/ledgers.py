@@ -11,8 +11,7 @@ import asyncpg
 from tests.benchmarks.fund import CATALOGUE, FUND, LIMIT_MINOR, PURPOSE, Fund, FundOpened, MoneyDrawn, Open
 
 from govevents.document import Document, Origin, encode
-from govkernel.ledger import Append, Appended, Context, Intent, Ledger, Loaded
-from govkernel.ledger.append import Outcome
+from govkernel.ledger import Appended, Context, Intent, Ledger, Loaded
 from govkernel.postgres import create_pool
 from govkernel.processes.process import LARGEST_POOL
 
@@ -60,18 +59,11 @@ def context() -> Context:
     return Context(command, sha256(command.bytes).digest(), "service:benchmarks", now, now, str(command))
 
 
-async def submit(ledger: Ledger, item: Append) -> Outcome:
-    """Append one command that was prepared."""
-    async with ledger.pool.acquire(timeout=30) as connection, connection.transaction():
-        (outcome,) = await ledger.append(connection, [item])
-        return outcome
-
-
 async def opened(ledger: Ledger, stream: UUID) -> Loaded[Fund]:
     """A fund that was opened just now."""
     nothing: Loaded[Fund] = await ledger.load(FUND, stream)
     item, after = ledger.prepare(context(), Intent(FUND, stream, Open(LIMIT_MINOR, "Mains")), nothing)
-    assert isinstance(await submit(ledger, item), Appended)
+    assert isinstance(await ledger.submit(item), Appended)
     return after
 
 

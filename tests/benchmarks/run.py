@@ -4,11 +4,18 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from tests.benchmarks import append, http
+from tests.benchmarks import append, contention, deciding, http, projections, relay
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.row import Row
 
-BENCHMARKS: Final[tuple[Benchmark, ...]] = (*append.BENCHMARKS, *http.BENCHMARKS)
+BENCHMARKS: Final[tuple[Benchmark, ...]] = (
+    *append.BENCHMARKS,
+    *deciding.BENCHMARKS,
+    *contention.BENCHMARKS,
+    *http.BENCHMARKS,
+    *relay.BENCHMARKS,
+    *projections.BENCHMARKS,
+)
 NAMES: Final = tuple(name for each in BENCHMARKS for name in each.names)
 
 
@@ -34,7 +41,8 @@ def chosen(patterns: Sequence[str]) -> list[Benchmark]:
 async def measure(bench: Bench, patterns: Sequence[str], show: Callable[[str], None]) -> list[Row]:
     """Measure one benchmark after the other; `show` is told of each before it begins."""
     rows: list[Row] = []
-    for each in chosen(patterns):
-        show(", ".join(each.names))
-        rows += await each.measure(bench)
+    async with bench:
+        for each in chosen(patterns):
+            show(", ".join(each.names))
+            rows += await each.measure(bench)
     return rows
