@@ -1,5 +1,7 @@
 """Databases for tests: copied from a template in some tens of milliseconds, and dropped afterwards."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -50,6 +52,24 @@ async def create_database(admin_url: str, template: str | None) -> str:
     source = f'TEMPLATE "{template}"' if template else ""
     await _run(admin_url, f'CREATE DATABASE "{name}" {source}')
     return url_of(admin_url, name)
+
+
+@contextlib.asynccontextmanager
+async def as_application(admin_url: str, url: str) -> AsyncIterator[str]:
+    """The address of an empty database for the role that a service runs as, once that has the rights of one.
+
+    As in production, nobody may call a function that was not granted.
+    """
+    role = f"app_{uuid4().hex}"
+    await _run(admin_url, f"CREATE ROLE {role} LOGIN PASSWORD 'test'")
+    try:
+        await _run(url, "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+        await migrate_in_thread(None, url, application_role=role)
+        parts = urlsplit(url)
+        yield urlunsplit(parts._replace(netloc=f"{role}:test@{parts.hostname}:{parts.port}"))
+    finally:
+        await _run(url, f"DROP OWNED BY {role}")
+        await _run(admin_url, f"DROP ROLE {role}")
 
 
 async def drop_database(admin_url: str, url: str) -> None:

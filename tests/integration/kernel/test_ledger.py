@@ -21,6 +21,8 @@ from tests.integration.kernel.jar import (
     OpenJar,
     context,
 )
+from tests.support.databases import as_application
+from tests.support.infrastructure import Infrastructure
 
 from govevents.document import hash_of, read_envelope
 from govkernel.domain import Aggregate, NotKnownYet
@@ -79,6 +81,20 @@ async def do(
         return Intent(aggregate, stream, command, relies_on)
 
     return await ledger.execute(context(key, of=repr(command)), intend, expected_version=expected_version)
+
+
+async def test_the_applications_rights_are_enough_to_append_and_not_to_change(
+    infrastructure: Infrastructure, empty_database: str
+) -> None:
+    async with as_application(infrastructure.postgres_url, empty_database) as url:
+        pool = await create_pool(url)
+        await pool.execute("UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+        ledger, jar = ledger_on(pool), uuid4()
+        assert (await do(ledger, jar, OpenJar(3, shelf="timed"))).to_version == 1
+        for statement in ("UPDATE events SET version = 2", "DELETE FROM events", "DELETE FROM commands"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.execute(statement)
+        await pool.close()
 
 
 async def count(ledger: Ledger, table: str) -> int:

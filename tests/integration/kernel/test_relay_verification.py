@@ -3,18 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from tests.integration.kernel.carrying import World, chain, document, insert
+from tests.support.databases import as_application
 from tests.support.infrastructure import Infrastructure
 
 from govevents.document import Document
 from govevents.operations import DatabaseVouchedFor
 from govkernel.kafka import EventProducer, Extent, KafkaAddress, KafkaUnavailable, Outgoing, TopicLog
-from govkernel.postgres import Connection, create_pool, migrate_in_thread
+from govkernel.postgres import Connection, create_pool
 from govkernel.relay import (
     ForeignTransactions,
     Fork,
@@ -397,25 +396,16 @@ async def test_where_kafka_is_away_an_operator_can_vouch_and_that_is_recorded(wo
 async def test_the_applications_rights_are_enough(
     infrastructure: Infrastructure, empty_database: str, kafka: str, topic: Callable[..., str]
 ) -> None:
-    role = f"app_{uuid4().hex}"
-    server = await asyncpg.connect(infrastructure.postgres_url)
-    await server.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'test'")
-    await migrate_in_thread(None, empty_database, application_role=role)
-    parts = urlsplit(empty_database)
-    pool = await create_pool(parts._replace(netloc=f"{role}:test@{parts.hostname}:{parts.port}").geturl())
-    world = World(pool, KafkaAddress(kafka), topic(), topic(partitions=1, compacted=True))
-    lost = chain(uuid4(), 3)
-    producer = EventProducer(world.address)
-    await producer.send(world.topic, [Outgoing(each.stream, each.type, each.body) for each in lost])
-    await producer.close()
-    relay = world.relay()
-    assert await relay.one_pass() == 3
-    assert (await relay.status()).watermark is not None
-    assert await pool.fetchval("SELECT count(*) FROM commands") == 3
-    await relay.close()
-    await pool.close()
-    superuser = await asyncpg.connect(empty_database)
-    await superuser.execute(f"DROP OWNED BY {role}")
-    await superuser.close()
-    await server.execute(f"DROP ROLE {role}")
-    await server.close()
+    async with as_application(infrastructure.postgres_url, empty_database) as url:
+        pool = await create_pool(url)
+        world = World(pool, KafkaAddress(kafka), topic(), topic(partitions=1, compacted=True))
+        lost = chain(uuid4(), 3)
+        producer = EventProducer(world.address)
+        await producer.send(world.topic, [Outgoing(each.stream, each.type, each.body) for each in lost])
+        await producer.close()
+        relay = world.relay()
+        assert await relay.one_pass() == 3
+        assert (await relay.status()).watermark is not None
+        assert await pool.fetchval("SELECT count(*) FROM commands") == 3
+        await relay.close()
+        await pool.close()

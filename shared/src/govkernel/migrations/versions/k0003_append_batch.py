@@ -1,6 +1,6 @@
 """The append of a batch as one function of the database: one round trip, whatever the batch holds."""
 
-from alembic import op
+from alembic import context, op
 
 revision = "k0003"
 down_revision = "k0002"
@@ -85,5 +85,9 @@ $function$
 
 
 def upgrade() -> None:
-    """Create the function; it runs with the rights of whoever calls it."""
+    """Create the function, for the application to call with its own rights."""
     op.execute(APPEND_BATCH)
+    role = context.config.attributes.get("application_role")
+    if role is not None:
+        quoted = op.get_bind().dialect.identifier_preparer.quote(role)
+        op.execute(f"GRANT EXECUTE ON FUNCTION append_batch TO {quoted}")
