@@ -2,7 +2,7 @@
 
 `FAULT_SECONDS` (60) and `FAULT_SEED` (random) set length and run. `FAULT_BUGS` (a name, several with commas, or `all`)
 plants bugs instead, one after the other, each with up to `FAULT_BUG_SEEDS` (5) seeds of `FAULT_BUG_SECONDS` (20), and
-fails where one is not caught.
+fails where one is not caught. `FAULT_MORE_OF` names kinds of faults, with commas, that are to come more often.
 """
 
 import asyncio
@@ -11,12 +11,54 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.faults import report
+from tests.faults.bugs import BUGS
 from tests.faults.round import Plan, play
 from tests.faults.servers import Servers
+
+BUGS_SETTLE_S: Final = 30.0
+"""How long a round with a bug may take to come to rest: with some bugs it never does."""
+
+
+async def run_bugs(names: Sequence[str], *, seeds: int, seconds: float) -> int:
+    """Plant each bug with one seed after the other, until it is caught; 0 where all were, with how many it took."""
+    uncaught: list[str] = []
+    rows: list[dict[str, Any]] = []
+    servers = Servers()
+    async with servers:
+        for number, name in enumerate(names, start=1):
+            caught, rules = await _seeds_until_caught(servers, name, f"b{number}s", seeds=seeds, seconds=seconds)
+            rows.append({"bug": name, "what": BUGS[name].what, "seeds": caught, "rules": rules})
+            if caught is None:
+                uncaught.append(name)
+            said = f"caught with seed {caught}: {', '.join(rules)}" if caught else f"NOT CAUGHT in {seeds} seeds"
+            print(f"{name:28} {said}", flush=True)
+    servers.forget()
+    _write("faults-bugs.json", rows, Path("build"))
+    print(
+        f"{len(names) - len(uncaught)} of {len(names)} bugs caught" + "".join(f"\n  not: {each}" for each in uncaught)
+    )
+    return 1 if uncaught else 0
+
+
+async def _seeds_until_caught(
+    servers: Servers, name: str, round_: str, *, seeds: int, seconds: float
+) -> tuple[int | None, list[str]]:
+    for seed in range(1, seeds + 1):
+        folder = servers.folder / f"{round_}{seed}"
+        folder.mkdir()
+        plan = Plan(seed, seconds, name, settle_s=BUGS_SETTLE_S, calm_s=1.0, more_of=BUGS[name].helped_by)
+        try:
+            result = await play(servers, plan, folder, f"{round_}{seed}")
+        finally:
+            await servers.end_round()
+        if result.findings:
+            return seed, sorted({finding.rule for finding in result.findings})
+    return None, []
 
 
 async def run_seed(plan: Plan) -> int:
@@ -31,7 +73,7 @@ async def run_seed(plan: Plan) -> int:
         raise
     made = report.of(result)
     print(report.text(made))
-    _write(made, Path("build"), servers.folder)
+    _write("faults.json", made, Path("build"), servers.folder)
     if result.findings:
         print(f"kept: {servers.folder}")
         return 1
@@ -39,18 +81,30 @@ async def run_seed(plan: Plan) -> int:
     return 0
 
 
-def _write(made: dict[str, Any], *folders: Path) -> None:
+def _write(name: str, made: object, *folders: Path) -> None:
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "faults.json").write_text(json.dumps(made, indent=2) + "\n", "utf-8")
+        (folder / name).write_text(json.dumps(made, indent=2) + "\n", "utf-8")
 
 
 def main() -> int:
     """Run as the environment says."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    seconds = float(os.environ.get("FAULT_SECONDS") or 60)
-    seed = int(os.environ.get("FAULT_SEED") or secrets.randbelow(10**6))
-    return asyncio.run(run_seed(Plan(seed, seconds)))
+    wanted = os.environ.get("FAULT_BUGS", "")
+    if wanted:
+        names = list(BUGS) if wanted == "all" else [name.strip() for name in wanted.split(",")]
+        if unknown := [name for name in names if name not in BUGS]:
+            print(f"FAULT_BUGS: {unknown[0]!r} is no bug; give all, or of these: {', '.join(BUGS)}", file=sys.stderr)
+            return 2
+        seeds, seconds = _number("FAULT_BUG_SEEDS", 5), _number("FAULT_BUG_SECONDS", 20)
+        return asyncio.run(run_bugs(names, seeds=int(seeds), seconds=seconds))
+    seed = int(_number("FAULT_SEED", secrets.randbelow(10**6)))
+    more_of = tuple(filter(None, os.environ.get("FAULT_MORE_OF", "").split(",")))
+    return asyncio.run(run_seed(Plan(seed, _number("FAULT_SECONDS", 60), more_of=more_of)))
+
+
+def _number(variable: str, default: float) -> float:
+    return float(os.environ.get(variable) or default)
 
 
 if __name__ == "__main__":

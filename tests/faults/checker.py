@@ -289,6 +289,8 @@ def _not_as_told(case: Case, operation: Operation, answer: Answered, row: Comman
         yield f"{what} with {added}, the ledger has {stored}"
     if (row.stream, row.to_version, row.status) != (stream, version, answer.status):
         yield f"{what} {stream}@{version}, its row says {row.status} {row.stream}@{row.to_version}"
+    if operation.asked.if_match is not None and row.from_version != operation.asked.if_match:
+        yield f"{what} on @{row.from_version}, though it asked for If-Match {operation.asked.if_match}"
     if version and answer.version != version:
         yield f"{what} {stream}@{version} under ETag {answer.version}"
 
@@ -617,9 +619,9 @@ def timers_ring_once(case: Case) -> Iterator[str]:
         if len(rings) != 1:
             yield f"jar {stream} has rung {len(rings)} times"
         yield from (
-            f"jar {stream} was due at {opened.event.rings_at} and rang at {ring.envelope.time}"
+            f"jar {stream} was due at {opened.event.rings_at} and rang at {ring.envelope.recordedtime}"
             for ring in rings
-            if ring.envelope.time < opened.event.rings_at
+            if ring.envelope.recordedtime < opened.event.rings_at
         )
     waiting = case.evidence.ledgers["jars"].timers
     if waiting:

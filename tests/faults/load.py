@@ -55,7 +55,7 @@ class Load:
             headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S, limits=limits, trust_env=False
         )
 
-    async def run(self, stop: asyncio.Event, *, pause_s: float = 0.05) -> None:
+    async def run(self, stop: asyncio.Event, *, pause_s: float = 0.15) -> None:
         """Ask until told to stop; every client ends its request first."""
         async with asyncio.TaskGroup() as clients:
             for number in range(CLIENTS):

@@ -21,7 +21,7 @@ from tests.faults.history import Began, History, Measured, now
 from tests.faults.inject import Injector
 from tests.faults.load import Load
 from tests.faults.recovery import LAG, LEADERS
-from tests.faults.schedule import Fault, kinds, schedule
+from tests.faults.schedule import CALM_S, Fault, kinds, schedule
 from tests.faults.servers import BROKERS, ISSUER, JOINING, USERNAME, Servers, go_on
 from tests.faults.worker import Kind
 
@@ -48,13 +48,18 @@ SELECT consumer, topic, sum(next_offset)::bigint AS read FROM consumer_partition
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a round does. `bug` is what is wrong with every replica; `settle_s` how long healing may take at most."""
+    """What a round does.
+
+    `bug` is what is wrong with every replica; `settle_s` how long healing may take at most; `calm_s` how long nothing is
+    broken at first; `more_of` are kinds of faults that come more often.
+    """
 
     seed: int
     seconds: float
     bug: str | None = None
     settle_s: float = 120.0
-    breaks: bool = True
+    calm_s: float = CALM_S
+    more_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class Round:
     async def play(self, round_: str) -> Result:
         """From fresh databases to the findings."""
         servers, plan = self.servers, self.plan
-        await servers.begin_round(round_)
+        await servers.begin_round(round_, plan.bug)
         databases: dict[Kind, str] = {"jars": servers.database("jars"), "tallies": servers.database("tallies")}
         injector = Injector(self.history, servers.kafka, servers.names, databases, Random(plan.seed))
         breaks = Breaks(servers, injector, self.history, plan.bug)
@@ -117,9 +122,8 @@ class Round:
 
     async def _under_faults(self, load: Load, injector: Injector, breaks: Breaks) -> None:
         plan, began = self.plan, now()
-        faults: tuple[Fault, ...] = ()
-        if plan.breaks:
-            faults = schedule(plan.seed, plan.seconds, kinds(self._first(), JOINING, BROKERS))
+        choice = kinds(self._first(), JOINING, BROKERS)
+        faults = schedule(plan.seed, plan.seconds, choice, calm_s=plan.calm_s, more_of=plan.more_of)
         stop, watched = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as around:
             around.create_task(self._watch(breaks, watched))

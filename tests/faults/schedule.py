@@ -1,6 +1,6 @@
 """Which faults come when: decided by the seed alone, before anything runs. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -74,13 +74,19 @@ def kinds(replicas: Sequence[str], joining: str, brokers: int) -> tuple[Kind, ..
     )
 
 
-def schedule(seed: int, seconds: float, choice: Sequence[Kind]) -> tuple[Fault, ...]:
-    """The faults of a run of so many seconds, in the order of their beginnings; all are healed when it ends."""
+def schedule(
+    seed: int, seconds: float, choice: Sequence[Kind], *, calm_s: float = CALM_S, more_of: Collection[str] = ()
+) -> tuple[Fault, ...]:
+    """The faults of a run of so many seconds, in the order of their beginnings; all are healed when it ends.
+
+    `more_of` are kinds that are drawn six times as often as usual.
+    """
     random = Random(seed)
+    weights = [each.weight * (6 if each.name in more_of else 1) for each in choice]
     faults: list[Fault] = []
-    at = CALM_S
+    at = calm_s
     while at < seconds:
-        kind = random.choices(choice, [each.weight for each in choice])[0]
+        kind = random.choices(choice, weights)[0]
         target = random.choice(kind.targets)
         lasts = min(random.uniform(kind.shortest_s, kind.longest_s), max(0.0, seconds - at))
         amount = random.choice((-1, 1)) * random.uniform(0.5, kind.largest) if kind.largest else random.random()

@@ -18,6 +18,7 @@ import httpx2
 import msgspec
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from tests.faults.bugs import plant_in_database
 from tests.faults.proxy import Link
 from tests.faults.services import Names
 from tests.faults.worker import VARIABLE, Kind, Told
@@ -190,14 +191,16 @@ class Servers:
             self._postgres.forget()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    async def begin_round(self, round_: str) -> None:
-        """Fresh databases and topics, under names of this round's own."""
+    async def begin_round(self, round_: str, bug: str | None = None) -> None:
+        """Fresh databases and topics, under names of this round's own, with what is wrong with the databases."""
         self._round, self._names = round_, Names.of(round_)
         admin = self.postgres.url()
         self._urls = {
             "jars": await databases.create_database(admin, TEMPLATE),
             "tallies": await databases.create_database(admin, TEMPLATE),
         }
+        for url in self._urls.values():
+            await plant_in_database(bug, url)
         names = (self._names.jars, self._names.tallies, self._names.mint)
         await self._create_topics([topic_of(name) for name in names])
 

@@ -1,6 +1,6 @@
 """Jars and tallies as services that the kernel runs: their APIs, what they react to, what they show."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from govevents.document import Recorded
 from govevents.registry import CATALOGUE as EVERYTHING
 from govkernel.domain import Link, NodeId, NotKnownYet, Reaction
 from govkernel.http import Ask, Body, Call, ServiceApi
-from govkernel.ledger import Intent
+from govkernel.ledger import Intent, Ledger, Loaded
 from govkernel.processes import Reacts, ServiceDefinition
 
 SHELF: Final = NodeId(UUID("00000000-0000-4000-8000-000000000001"))
@@ -66,8 +66,15 @@ class JarView(BaseModel):
     rewards: int
 
 
-def jars_api(service: str) -> ServiceApi:
-    """What jars and their policies take."""
+Load = Callable[[Ledger, UUID], Awaitable[Loaded[jars.Jar]]]
+
+
+async def _newest(ledger: Ledger, stream: UUID) -> Loaded[jars.Jar]:
+    return await ledger.load(jars.JAR, stream)
+
+
+def jars_api(service: str, *, load: Load = _newest) -> ServiceApi:
+    """What jars and their policies take; `load` is what queries read a jar with."""
     api = ServiceApi(service, title="Jars")
 
     @api.command("/policies", operation="openPolicy", body=PolicyRequest, action=ACTION)
@@ -113,7 +120,7 @@ def jars_api(service: str) -> ServiceApi:
     async def get_jar(ask: Ask, jar: UUID) -> JarView:
         """Read a jar."""
         await ask.require(ACTION, SHELF)
-        loaded = await ask.runtime.ledger.load(jars.JAR, jar)
+        loaded = await load(ask.runtime.ledger, jar)
         if loaded.head.version == 0:
             raise jars.JarUnknown
         ask.tag(jar, loaded.head.version)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
+from tests.faults.bugs import Planted, planted
 from tests.faults.services import Names, jars_service, tallies_service
 
 from govkernel.processes import ServiceDefinition, Wiring, run
@@ -27,15 +28,14 @@ class Told:
     bug: str | None = None
 
 
-def definition_of(told: Told) -> ServiceDefinition:
+def definition_of(kind: Kind, names: Names) -> ServiceDefinition:
     """The service that a worker is a replica of."""
-    names = Names.of(told.round)
-    return jars_service(names) if told.kind == "jars" else tallies_service(names)
+    return jars_service(names) if kind == "jars" else tallies_service(names)
 
 
-def wiring_of(told: Told) -> Wiring:
-    """What the worker's process is made with."""
-    offset = timedelta(seconds=told.clock_offset_s)
+def wiring_of(clock_offset_s: float) -> Wiring:
+    """What a sound worker's process is made with, but for its clock."""
+    offset = timedelta(seconds=clock_offset_s)
 
     def clock() -> datetime:
         return utc_now() + offset
@@ -46,7 +46,10 @@ def wiring_of(told: Told) -> Wiring:
 def main() -> int:
     """Work until told to stop."""
     told = msgspec.json.decode(os.environ[VARIABLE], type=Told)
-    return run(definition_of(told), sys.argv[1:], wiring=wiring_of(told))
+    names = Names.of(told.round)
+    sound = Planted(definition_of(told.kind, names), wiring_of(told.clock_offset_s), names)
+    made = planted(told.bug, sound)
+    return run(made.definition, sys.argv[1:], wiring=made.wiring)
 
 
 if __name__ == "__main__":
