@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import asyncpg
 import pytest
 
 from gov.cli import main
@@ -158,3 +159,110 @@ async def test_the_status_shows_every_process(system: LocalSystem, capsys: pytes
     told = said(capsys)
     assert {child["name"] for child in told["children"]} == {"postgres", "kafka", "issuer", "projects"}
     assert told["addresses"]["projects"] == system.status().addresses["projects"]
+
+
+async def sent(capsys: pytest.CaptureFixture[str]) -> Any:
+    """What `gov relay status` says once everything has been sent."""
+    async with asyncio.timeout(30):
+        while True:
+            assert await gov("relay", "status", "projects", "--json") == Exit.OK
+            (relay,) = said(capsys)["items"]
+            if relay["lag_rows"] == 0 and relay["acknowledged"]:
+                return relay
+            await asyncio.sleep(0.1)
+
+
+async def recorded(system: LocalSystem) -> list[tuple[str, str]]:
+    """What operators have ordered, with the reasons, as the ledger keeps it."""
+    connection = await asyncpg.connect(system.environment("projects")["GOV_MIGRATION_DATABASE_URL"])
+    rows = await connection.fetch("SELECT document FROM events WHERE type LIKE 'operations.%' ORDER BY seq")
+    await connection.close()
+    documents = [json.loads(row["document"]) for row in rows]
+    return [(each["type"].partition(".")[2], each["data"]["reason"]) for each in documents]
+
+
+async def test_the_relay_is_shown_and_sends_everything_once_more_when_told(
+    system: LocalSystem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relay = await sent(capsys)
+    assert relay["verified"]
+    assert relay["leader"]
+    assert relay["topic_id"]
+    assert await gov("relay", "republish", "projects", "--reason", "to see it", "--json") == Exit.OK
+    assert said(capsys)["repeated"] is False
+    relay = await sent(capsys)
+    assert await gov("log", "verify", "projects", "--json") == Exit.OK
+    (found,) = said(capsys)["items"]
+    assert found["counts"] == {}
+    assert found["repeats"] >= found["events"] - 1
+    assert await recorded(system) == [("LedgerRepublished", "to see it")]
+
+
+async def test_what_a_ledger_lost_is_named_first_and_brought_back_when_told(
+    system: LocalSystem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await sent(capsys)
+    connection = await asyncpg.connect(system.environment("projects")["GOV_MIGRATION_DATABASE_URL"])
+    streams = await connection.fetch("SELECT stream FROM events WHERE version = 2 ORDER BY stream LIMIT 5")
+    lost = [row["stream"] for row in streams]
+    before = await connection.fetch("SELECT stream, version, document FROM events ORDER BY 1, 2")
+    await connection.execute("DELETE FROM events WHERE stream = ANY($1) AND version > 1", lost)
+    await connection.execute("DELETE FROM commands WHERE stream = ANY($1) AND to_version > 1", lost)
+
+    assert await gov("log", "recover", "projects", "--json") == Exit.PROBLEMS
+    shown = said(capsys)
+    assert shown["lost"] == len(shown["findings"]) >= 5
+    assert shown["brought_back"] is None
+    assert await connection.fetchval("SELECT count(*) FROM events") == len(before) - shown["lost"]
+
+    assert await gov("log", "recover", "projects", "--reason", "rows were deleted by hand", "--json") == Exit.OK
+    assert said(capsys)["brought_back"] == shown["lost"]
+    after = await connection.fetch("SELECT stream, version, document FROM events ORDER BY 1, 2")
+    await connection.close()
+    assert {tuple(row) for row in before} <= {tuple(row) for row in after}
+    assert ("LedgerRecovered", "rows were deleted by hand") in await recorded(system)
+    assert await gov("log", "recover", "projects") == Exit.OK
+    assert "lacks nothing" in capsys.readouterr().out
+    assert await gov("log", "verify", "projects", "--json") == Exit.OK
+
+
+async def test_two_documents_at_one_place_are_named_and_nothing_is_touched(
+    system: LocalSystem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await sent(capsys)
+    connection = await asyncpg.connect(system.environment("projects")["GOV_MIGRATION_DATABASE_URL"])
+    row = await connection.fetchrow("SELECT stream, hash FROM events WHERE version = 1 ORDER BY stream LIMIT 1")
+    assert row is not None
+    await connection.execute("UPDATE events SET hash = 'x' WHERE stream = $1 AND version = 1", row["stream"])
+    assert await gov("log", "recover", "projects", "--reason", "try it", "--json") == Exit.PROBLEMS
+    found = said(capsys)
+    await connection.execute("UPDATE events SET hash = $2 WHERE stream = $1 AND version = 1", *row)
+    await connection.close()
+    assert found["in_the_way"] >= 1
+    assert found["findings"][0]["place"] == f"{row['stream']}@1"
+    assert row["hash"].hex() in found["findings"][0]["what"]
+    assert ("LedgerRecovered", "try it") not in await recorded(system)
+    assert await gov("log", "verify", "projects") == Exit.OK
+    assert "Ledgers" in capsys.readouterr().out
+
+
+async def test_a_build_is_compared_with_the_live_one_and_rolled_back_to(
+    system: LocalSystem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await gov("projections", "rebuild", "nodes", "--service", "projects", "--json") == Exit.OK
+    (rebuilt,) = said(capsys)["items"]
+    for arguments in ([], ["--log"]):
+        assert await gov("projections", "diff", "nodes", "--service", "projects", "--json", *arguments) == Exit.OK
+        found = said(capsys)
+        assert found["same"] is True
+        assert found["live"] == rebuilt["build"]
+        assert found["streams"] > PROJECTS
+    reason = ["--reason", "the board asked for it"]
+    assert await gov("projections", "rollback", "nodes", "--service", "projects", *reason, "--json") == Exit.OK
+    back = said(capsys)
+    assert (back["state"], back["build"]) == ("live", rebuilt["build"] - 1)
+    assert ("ReadModelRolledBack", "the board asked for it") in await recorded(system)
+    assert await gov("projections", "rollback", "nodes", "--service", "projects", *reason) == Exit.OK
+    assert f"build {rebuilt['build']}" in capsys.readouterr().out
+    assert await gov("projections", "diff", "none", "--service", "projects") == Exit.PROBLEMS
+    assert "not-found" in capsys.readouterr().err

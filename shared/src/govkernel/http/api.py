@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from govkernel.domain import NotKnownYet, Refusal
 from govkernel.http.bodies import DECIMAL, Body, NoBody
@@ -70,6 +70,12 @@ ANY_COMMAND: Final = (JSON_INVALID, TOO_LARGE, MEDIA, BODY_INVALID, KEY_REUSED, 
 KEY_TEXT: Final = "1 to 200 printable ASCII characters; the same key and request get the same answer"
 BOUND_TEXT: Final = "a moment with time zone, or a date, through its end in the portfolio's time zone (UTC without one)"
 SEEN_TEXT: Final = "a Gov-Version that has to be visible first, several separated by commas"
+
+
+class Lines(StreamingResponse):
+    """An answer that takes its time: a line of JSON for each step, and the outcome as the last one."""
+
+    media_type = "application/x-ndjson"
 
 
 class ServiceApi:
@@ -242,12 +248,14 @@ class ServiceApi:
         method: str = "GET",
         status: int = 200,
         found: bool = True,
+        lines: bool = False,
         summary: str | None = None,
     ) -> Callable[[QueryFunction], QueryFunction]:
         """Declare a query: the function gets an Ask, and its other parameters from the address.
 
         `history` gives it `as_of` and `recorded_by`; `paged` gives it `limit` and `cursor`; `found` says that it may
-        answer 404. A function that decides nothing about its caller is a fault, answered 500.
+        answer 404; `lines`, that each line of the answer is one `response`, as `Lines` sends them. A function that
+        decides nothing about its caller is a fault, answered 500.
         """
         self._check_new(operation)
         problems = [*ANY_CALL, BODY_INVALID, *([NOT_FOUND] if found or "{" in path else [])]
@@ -276,6 +284,10 @@ class ServiceApi:
                         raise
                     return answered
 
+            of_lines: dict[int | str, dict[str, Any]] = {}
+            if lines:
+                schema = {"$ref": f"#/components/schemas/{response.__name__}"}
+                of_lines = {status: {"content": {Lines.media_type: {"schema": schema}}}}
             described: Any = endpoint
             described.__name__ = operation
             described.__doc__ = inspect.getdoc(function)
@@ -296,7 +308,8 @@ class ServiceApi:
                 description=inspect.getdoc(function) or operation,
                 status_code=status,
                 response_model=response,
-                responses=_problem_responses(problems, []),
+                response_class=Lines if lines else JSONResponse,
+                responses={**_problem_responses(problems, []), **of_lines},
                 openapi_extra={"security": [{"bearer": []}]},
             )
             self.routes.append(route)

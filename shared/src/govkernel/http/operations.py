@@ -3,29 +3,48 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+import asyncpg
+from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from govevents.operations import DatabaseVouchedFor
+from govevents.operations import DatabaseVouchedFor, LedgerRecovered, LedgerRepublished, ReadModelRolledBack
 from govkernel.consumer import NotParked, ParkedRecord, Resolved, Unavailable
 from govkernel.domain import Aggregate, ValueRefused
-from govkernel.http.api import ServiceApi
+from govkernel.http.api import Lines, ServiceApi
 from govkernel.http.bodies import Body, NoBody
 from govkernel.http.commands import Call
 from govkernel.http.problems import UNAVAILABLE_HERE, ProblemType, Refused, not_found
 from govkernel.http.queries import Ask, Page, bad_cursor
 from govkernel.http.runtime import Operations, Runtime
-from govkernel.kafka import KafkaUnavailable
-from govkernel.ledger import Conflict, Intent, KeyReused
+from govkernel.kafka import KafkaUnavailable, OffsetGone, TopicMissing
+from govkernel.ledger import Appended, Conflict, Intent, KeyReused
 from govkernel.logging import logger
-from govkernel.postgres import Connection
-from govkernel.readmodels import BuildStatus, RebuildFailed, RebuildRunning, Rebuilt
-from govkernel.relay import vouch
+from govkernel.postgres import UNAVAILABLE, Connection
+from govkernel.readmodels import (
+    Build,
+    BuildStatus,
+    Compared,
+    NeedsNewerReader,
+    Progress,
+    RebuildFailed,
+    RebuildRunning,
+)
+from govkernel.relay import (
+    Reconciled,
+    ReconciliationRunning,
+    RelayStatus,
+    Stage,
+    send_everything_again,
+    verify_everything_again,
+    vouch,
+)
 
 OPERATE: Final = "operate"
 """The action that a service's policy has to allow to its administrators."""
@@ -34,8 +53,12 @@ log = logger(__name__)
 
 REBUILD_RUNNING: Final = ProblemType("rebuild-running", 409, "The read model is being rebuilt already.")
 REBUILD_FAILED: Final = ProblemType("rebuild-failed", 409, "The rebuild was given up; the live build is as it was.")
+VERIFICATION_RUNNING: Final = ProblemType("verification-running", 409, "The ledger is being compared already.")
 BEGUN_AFTER_S: Final = 1.0
-"""A rebuild that has not failed by then is told as begun; how it ends is in the builds' progress."""
+"""What has not failed by then is told as begun; how a rebuild or rollback ends is in the builds' progress."""
+TELL_EVERY_S: Final = 1.0
+"""How often an answer in lines says how far it is, so that no one in between takes the connection for dead."""
+MOST_FINDINGS: Final = 1000
 
 PARTITIONS: Final = """
 SELECT consumer, topic, count(*) AS partitions, sum(next_offset)::bigint AS read,
@@ -81,21 +104,123 @@ class SkipRequest(Body):
 
 
 class RelayView(BaseModel):
-    """How far the ledger has been carried to Kafka."""
+    """How far the ledger has been carried to Kafka, by whom, and what keeps it."""
 
-    leader: UUID | None
-    verified: bool
-    lag_rows: int
-    oldest: datetime | None
+    leader: UUID | None = Field(description="the replica that leads, while its lease runs")
+    epoch: int
+    led_until: datetime | None
+    verified: bool = Field(description="whether this database, since it started, lacks nothing that Kafka has")
+    verified_at: datetime | None
+    brought_back: int | None = Field(description="how many events Kafka gave back when it was last verified")
+    system_identifier: str | None
+    database_started_at: datetime | None = Field(description="the start of the database that was verified last")
+    topic: str
+    cluster_id: str | None
+    topic_id: str | None
+    lag_rows: int = Field(description="events that are committed and that Kafka has not acknowledged")
+    oldest: datetime | None = Field(description="when the oldest of these was recorded")
+    low_txid: int
     tail_length: int
+    acknowledged: dict[int, int] = Field(description="the highest acknowledged offset of each partition")
     watermark: datetime | None
-    alarm: str | None
+    alarm: str | None = Field(description="what needs a person")
+    trouble: str | None = Field(description="what is tried again")
 
 
-class VouchRequest(Body):
-    """Vouch for the database; the reason is recorded for good."""
+class ReasonRequest(Body):
+    """What an operator wants, and why; the reason is recorded for good."""
 
     reason: str
+
+
+class OrderedView(BaseModel):
+    """An operator's order, as it was recorded; `repeated` where it was given before and was not carried out again."""
+
+    event: str = Field(description="<stream>@<version>")
+    repeated: bool
+
+
+class StageView(BaseModel):
+    """How far a long answer is."""
+
+    stage: str
+    done: int
+    total: int | None
+
+
+class FindingView(BaseModel):
+    """One thing that is not as it should be."""
+
+    kind: str
+    place: str = Field(description="<stream>@<version>, a command, or a record")
+    where: str = Field(description="ledger, commands, or a record as <topic>/<partition>@<offset>")
+    what: str
+
+
+class VerificationView(BaseModel):
+    """What was compared, how many things differ by kind, and the first of each kind."""
+
+    events: int
+    streams: int
+    commands: int
+    records: int
+    repeats: int
+    unsent: int
+    counts: dict[str, int]
+    findings: list[FindingView]
+
+
+class VerificationLine(BaseModel):
+    """A line of a verification: how far it is, and as the last one what was found, or why it was given up."""
+
+    progress: StageView | None = None
+    result: VerificationView | None = None
+    failed: str | None = None
+
+
+class RowDifferenceView(BaseModel):
+    """A row that differs, or that one build alone has; by field what the live build has, and what the other has."""
+
+    part: str
+    stream: UUID
+    key: str
+    version: int | None
+    fields: dict[str, tuple[Any, Any]]
+    only_in: int | None
+
+
+class DifferenceView(BaseModel):
+    """How another build differs from the live one; `moving` streams were at different places and were not compared."""
+
+    name: str
+    live: int
+    other: int
+    live_fold_version: int
+    other_fold_version: int
+    same: bool
+    offsets: dict[int, int]
+    streams: int
+    moving: int
+    differing: dict[str, int]
+    columns_added: list[str]
+    columns_removed: list[str]
+    rows: list[RowDifferenceView]
+
+
+class DifferenceLine(BaseModel):
+    """A line of a comparison: how far it is, and as the last one what differs, or why it was given up."""
+
+    progress: StageView | None = None
+    result: DifferenceView | None = None
+    failed: str | None = None
+
+
+class RollbackStarted(BaseModel):
+    """The previous build is being brought level and then switched to; `progress` is where to follow it."""
+
+    name: str
+    build: int
+    progress: str
 
 
 class VouchedView(BaseModel):
@@ -171,10 +296,25 @@ VOUCHED_DATABASE: Final[Aggregate[bool, DatabaseVouchedFor, DatabaseVouchedFor]]
 )
 
 
+Order = LedgerRepublished | LedgerRecovered | ReadModelRolledBack
+
+
+def _decide_order(order: Order, known: bool) -> tuple[Order, ...]:
+    return () if known else (order,)
+
+
+def _evolve_order(_known: bool, _order: Order) -> bool:
+    return True
+
+
+ORDER: Final[Aggregate[bool, Order, Order]] = Aggregate("order", False, _decide_order, _evolve_order)
+"""What an operator has ordered: each a stream of its own, so that none can meet what a ledger has lost."""
+
+
 def operations_api(service: str) -> ServiceApi:
     """The operators' part of a service's API."""
     api = ServiceApi(service, title="Operations")
-    under_way: set[asyncio.Task[Rebuilt]] = set()
+    under_way: set[asyncio.Task[Any]] = set()
 
     @api.query("/operations/parked", operation="listParked", response=Page[ParkedView], paged=True)
     async def list_parked(ask: Ask, consumer: str | None = None, stream: UUID | None = None) -> Page[ParkedView]:
@@ -245,31 +385,82 @@ def operations_api(service: str) -> ServiceApi:
     async def show_relay(ask: Ask) -> RelayView:
         """Show how far the ledger has been carried to Kafka."""
         await ask.require(OPERATE, None)
-        status = await _operations(ask.runtime).relay.status()
-        return RelayView(
-            leader=status.leader,
-            verified=status.verified,
-            lag_rows=status.lag_rows,
-            oldest=status.oldest,
-            tail_length=status.tail_length,
-            watermark=status.watermark,
-            alarm=status.alarm,
-        )
+        relay = _operations(ask.runtime).relay
+        return _relay(relay.topic, await relay.status())
+
+    @api.operate(
+        "/operations/relay/republications",
+        operation="republishLedger",
+        action=OPERATE,
+        body=ReasonRequest,
+        response=OrderedView,
+    )
+    async def republish_ledger(call: Call[ReasonRequest]) -> OrderedView:
+        """Send every event of the ledger once more; readers drop what they have.
+
+        It also lets the relay take a topic that was made anew, or that lost records, for its own.
+        """
+        order = LedgerRepublished(_reason(call, "say why everything is to be sent once more"))
+        return await _ordered(call, order, send_everything_again)
+
+    @api.query(
+        "/operations/ledger/verification",
+        operation="verifyLedger",
+        response=VerificationLine,
+        found=False,
+        lines=True,
+    )
+    async def verify_ledger(
+        ask: Ask,
+        topic_only: bool = False,
+        findings: Annotated[int, Query(ge=1, le=MOST_FINDINGS)] = 20,
+    ) -> Lines:
+        """Compare the ledger with itself, with its commands' answers, and with Kafka, while the service goes on.
+
+        Each line says how far that is; the last one what was found. `findings` bounds what is told of each kind;
+        `topic_only` leaves out what does not concern Kafka.
+        """
+        await ask.require(OPERATE, None)
+        reconcile = _operations(ask.runtime).reconcile
+
+        async def work(show: Callable[[StageView], None]) -> VerificationLine:
+            def tell(stage: Stage) -> None:
+                show(StageView(stage=stage.name, done=stage.done, total=stage.total))
+
+            return VerificationLine(result=_reconciled(await reconcile(tell, topic_only, findings)))
+
+        return await _in_lines(under_way, work, lambda shown: VerificationLine(progress=shown), VerificationLine)
+
+    @api.operate(
+        "/operations/ledger/recoveries",
+        operation="recoverLedger",
+        action=OPERATE,
+        body=ReasonRequest,
+        response=OrderedView,
+        status=202,
+    )
+    async def recover_ledger(call: Call[ReasonRequest]) -> OrderedView:
+        """Close the ledger until the relay has brought back what it lacks and the topic holds.
+
+        Commands are answered 503 meanwhile. Where ledger and topic hold two documents at one place nothing is brought
+        back, the relay raises an alarm, and the ledger stays closed: verify it before.
+        """
+        order = LedgerRecovered(_reason(call, "say why the ledger may lack something"))
+        return await _ordered(call, order, verify_everything_again)
 
     @api.operate(
         "/operations/relay/vouch",
         operation="vouchForDatabase",
         action=OPERATE,
-        body=VouchRequest,
+        body=ReasonRequest,
         response=VouchedView,
     )
-    async def vouch_for_database(call: Call[VouchRequest]) -> VouchedView:
+    async def vouch_for_database(call: Call[ReasonRequest]) -> VouchedView:
         """Vouch that the database lost nothing when it came back, where Kafka is away and can't tell.
 
         Commands are taken again from then on; who vouched and why is recorded for good.
         """
-        if not call.body.reason.strip():
-            raise ValueRefused("reason", call.body.reason, "say how you know that nothing was lost")
+        reason = _reason(call, "say how you know that nothing was lost")
         ledger = call.ledger
 
         async def record(connection: Connection, vouched: DatabaseVouchedFor, _actor: str) -> None:
@@ -284,7 +475,7 @@ def operations_api(service: str) -> ServiceApi:
             if isinstance(outcome, Conflict):
                 raise Refused(UNAVAILABLE_HERE, "somebody else vouches right now", headers={"Retry-After": "1"})
 
-        vouched = await vouch(ledger.pool, reason=call.body.reason, actor=call.context.actor, record=record)
+        vouched = await vouch(ledger.pool, reason=reason, actor=call.context.actor, record=record)
         ledger.wake()
         return VouchedView(system_identifier=vouched.system_identifier, started_at=vouched.started_at)
 
@@ -355,22 +546,178 @@ def operations_api(service: str) -> ServiceApi:
         rebuilding = asyncio.create_task(
             read_models.rebuild(name, accept_difference=call.body.accept_difference), name=f"rebuild {name}"
         )
-        under_way.add(rebuilding)
-        rebuilding.add_done_callback(lambda ended: _note(under_way, ended))
-        await asyncio.wait([rebuilding], timeout=BEGUN_AFTER_S)
-        if rebuilding.done() and (error := rebuilding.exception()) is not None:
-            match error:
-                case RebuildRunning():
-                    raise Refused(REBUILD_RUNNING, str(error)) from error
-                case RebuildFailed():
-                    raise Refused(REBUILD_FAILED, str(error)) from error
-                case KafkaUnavailable():
-                    raise Refused(UNAVAILABLE_HERE, str(error), headers={"Retry-After": "5"}) from error
-                case _:
-                    raise error
+        await _begun(under_way, rebuilding)
         return RebuildStarted(name=name, progress=f"/operations/read-models/{name}")
 
+    @api.query(
+        "/operations/read-models/{name}/difference",
+        operation="compareReadModel",
+        response=DifferenceLine,
+        lines=True,
+    )
+    async def compare_read_model(
+        ask: Ask,
+        name: str,
+        with_log: bool = False,
+        rows: Annotated[int, Query(ge=1, le=MOST_FINDINGS)] = 20,
+    ) -> Lines:
+        """Compare the previous build with the live one, or with `with_log` one that is made anew and thrown away then.
+
+        Each line says how far that is; the last one what differs, with the first `rows`.
+        """
+        await ask.require(OPERATE, None)
+        read_models = _operations(ask.runtime).read_models
+        if name not in {model.name for model in read_models.models}:
+            raise not_found("read model", name)
+
+        async def work(show: Callable[[StageView], None]) -> DifferenceLine:
+            def tell(progress: Progress) -> None:
+                show(StageView(stage=progress.stage, done=progress.records, total=progress.total))
+
+            compared = await read_models.compare(name, tell, with_log=with_log, most_rows=rows)
+            return DifferenceLine(result=_compared(compared))
+
+        return await _in_lines(under_way, work, lambda shown: DifferenceLine(progress=shown), DifferenceLine)
+
+    @api.operate(
+        "/operations/read-models/{name}/rollbacks",
+        operation="rollBackReadModel",
+        action=OPERATE,
+        body=ReasonRequest,
+        response=RollbackStarted,
+        status=202,
+        texts=("name",),
+    )
+    async def roll_back_read_model(call: Call[ReasonRequest]) -> RollbackStarted:
+        """Bring the previous build level with the live one, and let readers see it again.
+
+        Who wanted that, and why, is recorded in the transaction that switches. The answer comes when it has begun.
+        """
+        name = call.path_text("name")
+        reason = _reason(call, "say why readers are to see the previous build again")
+        read_models = _operations(call.runtime).read_models
+        previous = [each for each in await read_models.builds() if each.name == name and each.state == "previous"]
+        if name not in {model.name for model in read_models.models}:
+            raise not_found("read model", name)
+
+        async def record(connection: Connection, live: Build, back: Build) -> None:
+            await _record(call, connection, ReadModelRolledBack(name, live.number, back.number, reason))
+
+        going_back = asyncio.create_task(read_models.roll_back(name, record), name=f"rollback {name}")
+        going_back.add_done_callback(lambda _ended: call.ledger.wake())
+        await _begun(under_way, going_back)
+        return RollbackStarted(
+            name=name, build=previous[0].build if previous else 0, progress=f"/operations/read-models/{name}"
+        )
+
     return api
+
+
+def _reason(call: Call[ReasonRequest], remedy: str) -> str:
+    """Why an operator wants something. Raises ValueRefused where nothing is said."""
+    if not call.body.reason.strip():
+        raise ValueRefused("reason", call.body.reason, remedy)
+    return call.body.reason
+
+
+Carry = Callable[..., Awaitable[bool]]
+
+
+async def _ordered(call: Call[ReasonRequest], order: Order, carry_out: Carry) -> OrderedView:
+    """Record an order and carry it out, in one transaction; once, however often it comes with the same key."""
+
+    async def record(connection: Connection) -> bool:
+        return await _record(call, connection, order)
+
+    try:
+        done = await carry_out(call.ledger.pool, record=record)
+    except UNAVAILABLE as error:
+        raise Refused(UNAVAILABLE_HERE, f"the database is away: {error}", headers={"Retry-After": "2"}) from error
+    call.ledger.wake()
+    return OrderedView(event=f"{call.command}@1", repeated=not done)
+
+
+async def _record(call: Call[ReasonRequest], connection: Connection, order: Order) -> bool:
+    """Write an order to the service's ledger, in a stream of its own; False where it was written before."""
+    ledger, stream = call.ledger, call.command
+    loaded = await ledger.load(ORDER, stream, connection=connection)
+    item, _ = ledger.prepare(call.context, Intent(ORDER, stream, order), loaded)
+    (outcome,) = await ledger.append(connection, [item])
+    if isinstance(outcome, KeyReused):
+        raise outcome
+    if isinstance(outcome, Conflict):
+        raise Refused(UNAVAILABLE_HERE, "the same order is being recorded right now", headers={"Retry-After": "1"})
+    return isinstance(outcome, Appended)
+
+
+async def _begun(under_way: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
+    """Keep something going in the background. Raises Refused where it has failed at once."""
+    under_way.add(task)
+    task.add_done_callback(lambda ended: _note(under_way, ended))
+    await asyncio.wait([task], timeout=BEGUN_AFTER_S)
+    if not task.done() or (error := task.exception()) is None:
+        return
+    match error:
+        case RebuildRunning():
+            raise Refused(REBUILD_RUNNING, str(error)) from error
+        case RebuildFailed():
+            raise Refused(REBUILD_FAILED, str(error)) from error
+        case ReconciliationRunning():
+            raise Refused(VERIFICATION_RUNNING, str(error)) from error
+        case KafkaUnavailable() | TopicMissing():
+            raise Refused(UNAVAILABLE_HERE, str(error), headers={"Retry-After": "5"}) from error
+        case _:
+            raise error
+
+
+GIVEN_UP: Final = (
+    *UNAVAILABLE,
+    asyncpg.PostgresError,
+    KafkaUnavailable,
+    TopicMissing,
+    OffsetGone,
+    RebuildFailed,
+    NeedsNewerReader,
+)
+"""What may end a long answer before its end, and is told in its last line."""
+
+
+async def _in_lines(
+    under_way: set[asyncio.Task[Any]],
+    work: Callable[[Callable[[StageView], None]], Awaitable[BaseModel]],
+    progress: Callable[[StageView], BaseModel],
+    line: Callable[..., BaseModel],
+) -> Lines:
+    """Answer with a line for each while that something takes, and with its outcome as the last one.
+
+    It ends with the connection. Raises Refused where it has failed at once.
+    """
+    shown: list[StageView] = []
+
+    def show(stage: StageView) -> None:
+        shown[:] = [stage]
+
+    async def run() -> BaseModel:
+        return await work(show)
+
+    task = asyncio.create_task(run(), name="long answer")
+    await _begun(under_way, task)
+
+    async def told() -> AsyncIterator[bytes]:
+        try:
+            while not task.done():
+                for stage in shown:
+                    yield progress(stage).model_dump_json(exclude_none=True).encode() + b"\n"
+                await asyncio.wait([task], timeout=TELL_EVERY_S)
+            try:
+                last = task.result()
+            except GIVEN_UP as error:
+                last = line(failed=f"{type(error).__name__}: {error}")
+            yield last.model_dump_json(exclude_unset=True).encode() + b"\n"
+        finally:
+            task.cancel()
+
+    return Lines(told())
 
 
 def _operations(runtime: Runtime) -> Operations:
@@ -420,11 +767,55 @@ def _resolved(resolved: Resolved) -> ResolvedView:
     )
 
 
-def _note(under_way: set[asyncio.Task[Rebuilt]], ended: asyncio.Task[Rebuilt]) -> None:
+def _relay(topic: str, status: RelayStatus) -> RelayView:
+    return RelayView(
+        leader=status.leader,
+        epoch=status.epoch,
+        led_until=status.led_until,
+        verified=status.verified,
+        verified_at=status.verified_at,
+        brought_back=status.brought_back,
+        system_identifier=status.database.system_identifier if status.database else None,
+        database_started_at=status.database.started_at if status.database else None,
+        topic=topic,
+        cluster_id=status.topic.cluster_id if status.topic else None,
+        topic_id=status.topic.topic_id if status.topic else None,
+        lag_rows=status.lag_rows,
+        oldest=status.oldest,
+        low_txid=status.low_txid,
+        tail_length=status.tail_length,
+        acknowledged=dict(status.acknowledged),
+        watermark=status.watermark,
+        alarm=status.alarm,
+        trouble=status.trouble,
+    )
+
+
+def _reconciled(found: Reconciled) -> VerificationView:
+    return VerificationView(
+        events=found.events,
+        streams=found.streams,
+        commands=found.commands,
+        records=found.records,
+        repeats=found.repeats,
+        unsent=found.unsent,
+        counts={kind.value: count for kind, count in found.counts.items()},
+        findings=[
+            FindingView(kind=each.kind.value, place=each.place, where=each.where, what=each.what)
+            for each in found.findings
+        ],
+    )
+
+
+def _compared(compared: Compared) -> DifferenceView:
+    return DifferenceView(**asdict(compared), same=compared.same)
+
+
+def _note(under_way: set[asyncio.Task[Any]], ended: asyncio.Task[Any]) -> None:
     under_way.discard(ended)
     error = None if ended.cancelled() else ended.exception()
     if error is not None:
-        log.error("rebuild_failed", task=ended.get_name(), reason=f"{type(error).__name__}: {error}")
+        log.error("operation_failed", task=ended.get_name(), reason=f"{type(error).__name__}: {error}")
 
 
 def _builds(statuses: Iterable[BuildStatus]) -> BuildsView:

@@ -1,7 +1,7 @@
 """What a running API stands on, handed to it by plain arguments when a process starts."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -20,7 +20,7 @@ from govkernel.ledger import Ledger, Timers
 from govkernel.logging import logger
 from govkernel.metrics import Metrics
 from govkernel.readmodels import ReadModels
-from govkernel.relay import Relay
+from govkernel.relay import Reconciled, Relay, Stage
 
 LONGEST_WAIT_S: Final = 5.0
 
@@ -96,10 +96,14 @@ class LocalVersions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """What operators can look at and do. `parked` and `consumers` are asked anew each time, for builds come and go."""
+    """What operators can look at and do. `parked` and `consumers` are asked anew each time, for builds come and go.
+
+    `reconcile(show, topic_only, most_findings)` compares the ledger with itself and with Kafka.
+    """
 
     parked: Callable[[], Parked]
     relay: Relay
+    reconcile: Callable[[Callable[[Stage], None], bool, int], Awaitable[Reconciled]]
     consumers: Callable[[], Sequence[Consumer]]
     read_models: ReadModels
 

@@ -1,4 +1,4 @@
-"""A service's processes: `api | relay | consumer | migrate | all | openapi`, wired here and nowhere else."""
+"""A service's processes: `api | relay | consumer | migrate | adopt | all | openapi`, wired here and nowhere else."""
 
 import argparse
 import asyncio
@@ -43,10 +43,10 @@ from govkernel.postgres import UNAVAILABLE, create_engine, create_pool, migrate_
 from govkernel.processes.tasks import Tasks, Work
 from govkernel.reactions import Needs, React, ReactionHandler
 from govkernel.readmodels import ReadModel, ReadModels, Watermarks
-from govkernel.relay import Producer, Relay
+from govkernel.relay import Producer, Reconciled, Reconciliation, Relay, Stage, adopt
 from govkernel.settings import Settings
 
-ROLES: Final = ("api", "relay", "consumer", "migrate", "all", "openapi")
+ROLES: Final = ("api", "relay", "consumer", "migrate", "adopt", "all", "openapi")
 LARGEST_POOL: Final = 20
 DRAIN_HTTP_S: Final = 5.0
 DRAIN_CONSUMERS_S: Final = 2.5
@@ -151,7 +151,7 @@ def run(definition: ServiceDefinition, argv: Sequence[str], *, wiring: Wiring | 
         "role",
         choices=ROLES,
         help="all: api, relay and consumer in one process, after migrate where the owner's address is given; "
-        "openapi prints the API's description",
+        "adopt makes a database that was restored from a dump this server's own; openapi prints the API's description",
     )
     role = parser.parse_args(argv).role
     if role == "openapi":
@@ -174,13 +174,15 @@ def run(definition: ServiceDefinition, argv: Sequence[str], *, wiring: Wiring | 
         return 2
     logs.configure(service=definition.name, log_format=settings.log_format, level=settings.log_level)
     try:
-        if role == "migrate":
+        if role in ("migrate", "adopt"):
             if settings.migration_database_url is None:
                 log.error(
-                    "not_migrated", reason="GOV_MIGRATION_DATABASE_URL is not set; give the address of the owning role"
+                    "not_begun", reason="GOV_MIGRATION_DATABASE_URL is not set; give the address of the owning role"
                 )
                 return 2
             asyncio.run(_migrate(definition, settings, asyncio.Event()))
+            if role == "adopt":
+                asyncio.run(_adopt(settings.migration_database_url.get_secret_value()))
             return 0
         return asyncio.run(Process(definition, settings, policy, role, wiring or Wiring()).run())
     except KeyboardInterrupt:
@@ -204,6 +206,15 @@ async def _migrate(definition: ServiceDefinition, settings: Settings, stop: asyn
         role = unquote(application) if application else None
         await migrate_in_thread(definition.migrations, url, application_role=role)
         log.info("migrated")
+
+
+async def _adopt(url: str) -> None:
+    """Make a ledger that was restored from a dump this server's own; the relay verifies it and sends it once more."""
+    pool = await create_pool(url, largest=1)
+    async with pool.acquire(timeout=5) as connection:
+        changed = await adopt(connection)
+    await pool.close()
+    log.info("adopted", events_of_another_server=changed)
 
 
 async def _until_answers(pool: "asyncpg.Pool[Any]", query: str, stop: asyncio.Event) -> None:
@@ -383,6 +394,16 @@ class Process:
         )
         handlers = self._handlers(parts)
 
+        async def reconcile(show: Callable[[Stage], None], topic_only: bool, most_findings: int) -> Reconciled:
+            return await Reconciliation(
+                pool,
+                TopicLog(self._address),
+                definition.name,
+                topic_only=topic_only,
+                most_findings=most_findings,
+                show=show,
+            ).run()
+
         def parked() -> Parked:
             return Parked(pool, (*handlers, *read_models.handlers()), definition.catalogue, ledger)
 
@@ -412,7 +433,11 @@ class Process:
             demo=settings.demo,
             timers=wiring.timers(ledger, definition.aggregates),
             operations=Operations(
-                parked=parked, relay=relay, consumers=lambda: tuple(self._running.values()), read_models=read_models
+                parked=parked,
+                relay=relay,
+                reconcile=reconcile,
+                consumers=lambda: tuple(self._running.values()),
+                read_models=read_models,
             ),
         )
         return runtime, parts, relay, handlers

@@ -56,6 +56,8 @@ MOST_EXAMPLES: Final = 10
 LONGEST_LOOK_S: Final = 20.0
 """How long builds that are level are looked at again, for streams that were at different places."""
 LOOK_AGAIN_S: Final = 0.2
+LONGEST_END_S: Final = 0.5
+"""How long one that has switched already may take to end, before it counts as one that runs."""
 
 log = logging.getLogger(__name__)
 
@@ -270,10 +272,13 @@ class Rebuild:
     async def _locked(self) -> AsyncIterator[Connection]:
         # The lock is the connection's: whoever loses the one has lost the other, and can't switch any more.
         async with self.pool.acquire(timeout=5) as connection:
-            if not await connection.fetchval(
+            deadline = asyncio.get_running_loop().time() + LONGEST_END_S
+            while not await connection.fetchval(
                 "SELECT pg_try_advisory_lock($1, hashtext($2))", REBUILD_LOCK, self.model.name
             ):
-                raise RebuildRunning(f"{self.model.name} is being rebuilt already; wait until that has ended")
+                if asyncio.get_running_loop().time() > deadline:
+                    raise RebuildRunning(f"{self.model.name} is being rebuilt already; wait until that has ended")
+                await asyncio.sleep(0.05)
             try:
                 yield connection
             finally:

@@ -87,12 +87,13 @@ VERIFIED_DATABASE: Final = "SELECT system_identifier, started_at FROM relay_chec
 FORGET_WHAT_WAS_SENT: Final = """
 UPDATE relay_checkpoint
 SET epoch = epoch + 1, holder = NULL, lease_until = NULL, low_txid = '3', tail_seq = '{}', tail_txid = '{}',
-    acknowledged = '{}', cluster_id = NULL, topic_id = NULL, system_identifier = $1, started_at = $2"""
+    acknowledged = '{}', cluster_id = NULL, topic_id = NULL, system_identifier = $1, started_at = $2, alarm = NULL,
+    trouble = NULL"""
 
 FORGET_WHAT_WAS_VERIFIED: Final = """
 UPDATE relay_checkpoint
 SET epoch = epoch + 1, holder = NULL, lease_until = NULL, acknowledged = '{}', system_identifier = NULL,
-    started_at = NULL"""
+    started_at = NULL, alarm = NULL, trouble = NULL"""
 
 Step = Literal["led", "verified", "snapshot", "sent", "passed", "stored"]
 """Points of a pass at which a test may stop it."""

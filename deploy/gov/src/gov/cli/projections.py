@@ -9,11 +9,12 @@ from rich.progress import Progress
 from gov.cli import options
 from gov.cli.output import Exit, Output
 from gov.cli.session import client_of, wait_for
-from gov.client import Client, Misconfigured, Refused, new_key
+from gov.client import Client, Misconfigured, Refused, Unavailable, new_key
 
 app = typer.Typer(no_args_is_help=True, help="Read models: where they stand, and building them anew.")
 
 POLL_S: Final = 0.3
+SWITCHED: Final = "switched"
 UNDER_WAY: Final = frozenset({"building", "tailing"})
 PROJECTIONS: Final = "projections"
 
@@ -116,6 +117,107 @@ def rebuild(
         raise typer.Exit(Exit.PROBLEMS)
 
 
+@app.command()
+def diff(
+    name: Annotated[str, typer.Argument(help="The read model.")],
+    *,
+    with_log: Annotated[
+        bool, typer.Option("--log", help="With a build made anew from the log, which is thrown away then.")
+    ] = False,
+    rows: Annotated[int, typer.Option("--rows", help="How many differing rows are shown.", min=1, max=1000)] = 20,
+    service: options.Service = PROJECTIONS,
+    as_: options.As = options.OPERATOR,
+    json: options.Json = False,
+) -> None:
+    """Compare the previous build with the one that readers see, or the log with it.
+
+    Both are compared at the same places of their streams. Exit code 1 where anything differs.
+    """
+    output = Output(json=json)
+    found = wait_for(_diff(output, as_, service, name, with_log=with_log, rows=rows))
+    output.document({"service": service, **found})
+    live, other = f"build {found['live']} (live)", f"build {found['other']}"
+    for row in found["rows"]:
+        place = f"{row['part']} of {row['stream']}, {row['key']!r}"
+        place += f", version {row['version']}" if row["version"] is not None else ""
+        if row["only_in"] is not None:
+            only = live if row["only_in"] == found["live"] else other
+            output.line(f"{place}: is in {only} only", "red")
+            continue
+        output.table(
+            place, ("field", live, other), ((field, *values) for field, values in sorted(row["fields"].items()))
+        )
+    columns = [f"+{each}" for each in found["columns_added"]] + [f"-{each}" for each in found["columns_removed"]]
+    if columns:
+        output.line(f"The columns of {other} against those of {live}: {' '.join(columns)}")
+    moving = f"; {found['moving']} were at different places and were not" if found["moving"] else ""
+    output.line(f"{found['streams']} streams were compared{moving}.")
+    if found["same"]:
+        output.line(f"{live} and {other} are the same.")
+        return
+    counted = ", ".join(f"{part} of {count} streams" for part, count in found["differing"].items()) or "columns only"
+    output.line(f"{live} and {other} differ: {counted}.", "red")
+    raise typer.Exit(Exit.PROBLEMS)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="The read model.")],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded for good.")],
+    service: options.Service = PROJECTIONS,
+    as_: options.As = options.OPERATOR,
+    json: options.Json = False,
+) -> None:
+    """Let readers see the previous build again, once it has come level.
+
+    A running release with a newer fold would build anew at once: roll that release back first.
+    """
+    if not reason.strip():
+        raise typer.BadParameter("say why", param_hint="--reason")
+    output = Output(json=json)
+    build = wait_for(_roll_back(output, as_, service, name, reason))
+    output.document({"service": service, **build})
+    if build["state"] != "live":
+        output.line(f"{name} stays as it was: {build['progress'].get('failed')}", "red")
+        raise typer.Exit(Exit.PROBLEMS)
+    output.line(f"Readers of {name} see build {build['build']} again, of fold version {build['fold_version']}.")
+
+
+async def _diff(output: Output, username: str, service: str, name: str, *, with_log: bool, rows: int) -> dict[str, Any]:
+    parameters: dict[str, str | int | None] = {"rows": rows, "with_log": "true" if with_log else None}
+    async with client_of(output, username) as client:
+        with output.progress() as progress:
+            task = progress.add_task(name, total=None)
+            async for line in client.lines(service, f"/operations/read-models/{name}/difference", parameters):
+                if (stage := line.get("progress")) is not None:
+                    shown = f"{name}: {stage['stage']}"
+                    progress.update(task, total=stage.get("total"), completed=stage["done"], description=shown)
+                elif (result := line.get("result")) is not None:
+                    found: dict[str, Any] = result
+                    return found
+                else:
+                    raise Unavailable(service, line["failed"])
+    raise Unavailable(service, "it stopped in the middle of its answer")
+
+
+async def _roll_back(output: Output, username: str, service: str, name: str, reason: str) -> dict[str, Any]:
+    async with client_of(output, username, patience_s=10) as client:
+        path = f"/operations/read-models/{name}"
+        begun = await client.post(service, f"{path}/rollbacks", {"reason": reason}, key=new_key())
+        with output.progress() as progress:
+            task = progress.add_task(name, total=None)
+            while True:
+                builds: list[dict[str, Any]] = (await client.query(service, path))["items"]
+                (back,) = [each for each in builds if each["build"] == begun["build"]]
+                told = back["progress"]
+                if (back["state"] == "live" and told.get("stage") == SWITCHED) or told.get("failed"):
+                    return back
+                shown = f"{name}: {told.get('stage')}"
+                progress.update(task, total=told.get("total"), completed=told.get("records", 0), description=shown)
+                await asyncio.sleep(POLL_S)
+
+
 async def _builds(output: Output, username: str, service: str) -> list[Any]:
     async with client_of(output, username) as client:
         found: list[Any] = (await client.query(service, "/operations/read-models"))["items"]
@@ -161,7 +263,7 @@ async def _rebuild_one(
                 completed=told.get("records", 0),
                 description=f"{name}: {told.get('stage', new['state'])}",
             )
-            if new["state"] not in UNDER_WAY:
+            if new["state"] not in UNDER_WAY and (new["state"] != "live" or told.get("stage") == SWITCHED):
                 difference = told.get("difference")
                 return {
                     "name": name,
@@ -174,10 +276,10 @@ async def _rebuild_one(
 
 
 def _told(progress: dict[str, Any]) -> str:
-    if "failed" in progress:
+    if progress.get("failed"):
         return str(progress["failed"])
-    if not progress:
-        return ""
+    if "records" not in progress:
+        return str(progress.get("stage") or "")
     left = progress.get("seconds_left")
     return (
         f"{progress.get('stage')}: {progress.get('records')} of {progress.get('total')}, "

@@ -189,6 +189,26 @@ class Client:
             if cursor is None:
                 return
 
+    async def lines(
+        self, service: str, path: str, parameters: Mapping[str, str | int | None] | None = None
+    ) -> AsyncIterator[Any]:
+        """Each line of an answer that takes its time. Raises as `command` does, also where it breaks off."""
+        given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        url = self.addresses.of(service) + path
+        headers = {"Authorization": f"Bearer {await self.token()}"}
+        try:
+            async with self._http.stream("GET", url, headers=headers, params=given) as answered:
+                if answered.is_error:
+                    await answered.aread()
+                    problem = problem_of(answered)
+                    if answered.status_code in AWAY_STATUSES:
+                        raise Unavailable(service, problem.detail)
+                    raise Refused(problem, service=service)
+                async for line in answered.aiter_lines():
+                    yield msgspec.json.decode(line)
+        except httpx2.TransportError as error:
+            raise Unavailable(service, f"{url} gives no answer ({str(error) or type(error).__name__})") from error
+
     async def _signed(
         self,
         service: str,
