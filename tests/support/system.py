@@ -28,7 +28,7 @@ from gov.runtime.state import State
 from gov.runtime.supervisor import ChildState, ChildStatus
 from gov.runtime.system import ISSUER, SERVICES, LocalSystem, Service
 from govevents.catalogue import topic_of
-from govkernel.kafka import KafkaAddress, TopicLog
+from govkernel.kafka import KafkaAddress, KafkaUnavailable, TopicLog
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 DATA: Final = CHECKOUT.parent / "shared" / "data"
@@ -251,7 +251,10 @@ class RunningSystem:
         """Wait until the relay has carried the whole ledger to Kafka."""
 
         async def carried() -> bool:
-            return missing_from(await self.ledger(service), await self.topic(service)) == 0
+            try:
+                return missing_from(await self.ledger(service), await self.topic(service)) == 0
+            except KafkaUnavailable:
+                return False
 
         await eventually(f"every event of {service} is on its topic", carried)
 

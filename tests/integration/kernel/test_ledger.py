@@ -77,7 +77,7 @@ async def do(
     relies_on: tuple[Head, ...] = (),
     aggregate: Aggregate[Any, Any, Any] = JAR,
 ) -> Answer:
-    async def intend() -> Intent[Any, Any, Any]:
+    async def intend(_newest: bool) -> Intent[Any, Any, Any]:
         return Intent(aggregate, stream, command, relies_on)
 
     return await ledger.execute(context(key, of=repr(command)), intend, expected_version=expected_version)
@@ -294,13 +294,13 @@ async def test_what_is_remembered_is_not_shown_where_the_database_was_set_back(l
     assert (await ledger.load(JAR, jar)).head.version == 1
 
 
-async def test_what_was_read_before_deciding_is_read_again_where_it_is_about_to_move(ledger: Ledger) -> None:
+async def test_commands_that_read_their_stream_before_they_decide_are_chained_too(ledger: Ledger) -> None:
     jar = uuid4()
     await do(ledger, jar, OpenJar(100))
 
     async def add(number: int) -> Answer:
-        async def intend() -> Intent[Any, Any, Any]:
-            loaded = await ledger.load(JAR, jar)
+        async def intend(newest: bool) -> Intent[Any, Any, Any]:
+            loaded = await (ledger.load if newest else ledger.load_known)(JAR, jar)
             return Intent(JAR, jar, AddCoin(f"{len(loaded.state.coins)} before {number}"), loaded=loaded)
 
         return await ledger.execute(context(), intend)
@@ -308,6 +308,25 @@ async def test_what_was_read_before_deciding_is_read_again_where_it_is_about_to_
     await asyncio.gather(*(add(number) for number in range(20)))
     coins = (await ledger.load(JAR, jar)).state.coins
     assert [coin.partition(" ")[0] for coin in coins] == [str(number) for number in range(20)]
+
+
+async def test_what_is_known_is_asked_of_the_database_before_anything_is_said_without_an_append(
+    ledger: Ledger, replica: Ledger
+) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(1))
+    await do(replica, jar, AddCoin("ana"))
+    asked: list[bool] = []
+
+    async def intend(newest: bool) -> Intent[Any, Any, Any]:
+        asked.append(newest)
+        loaded = await (ledger.load if newest else ledger.load_known)(JAR, jar)
+        if not loaded.state.coins:
+            raise LookupError("the jar is empty")
+        return Intent(JAR, jar, CloseJar("done"), loaded=loaded)
+
+    assert (await ledger.execute(context(), intend)).to_version == 3
+    assert asked == [False, True]
 
 
 async def test_a_document_that_the_database_refuses_fails_its_own_command_alone(ledger: Ledger) -> None:
@@ -408,7 +427,7 @@ async def test_times_of_a_stream_only_go_forward(ledger: Ledger) -> None:
     await do(ledger, jar, OpenJar(3))
     (first,) = await ledger.events(jar)
 
-    async def intend() -> Intent[Any, Any, Any]:
+    async def intend(_newest: bool) -> Intent[Any, Any, Any]:
         return Intent(JAR, jar, AddCoin("ana"))
 
     past = datetime(2020, 1, 1, tzinfo=UTC)
@@ -464,7 +483,7 @@ async def test_a_due_timer_fires_once_over_two_replicas(ledger: Ledger) -> None:
 async def test_a_timer_of_a_simulated_event_waits_for_the_demo_clock(ledger: Ledger) -> None:
     from govevents.document import Origin
 
-    async def intend() -> Intent[Any, Any, Any]:
+    async def intend(_newest: bool) -> Intent[Any, Any, Any]:
         return Intent(JAR, jar, OpenJar(3, shelf="timed"))
 
     jar = uuid4()

@@ -235,7 +235,7 @@ async def test_a_race_lost_to_a_person_is_decided_again_in_the_same_batch(here: 
                 now = datetime.now(UTC)
                 context = Context(uuid4(), b"", "ana", now, now, "c")
 
-                async def intend() -> Intent[Any, Any, Any]:
+                async def intend(_newest: bool) -> Intent[Any, Any, Any]:
                     return Intent(NOTES, stream_for(project), Note(project, "a person's"))
 
                 await own.execute(context, intend)

@@ -31,7 +31,7 @@ async def ledger(database: str) -> AsyncIterator[Ledger]:
 async def do(ledger: Ledger, jar: UUID, *commands: Any) -> None:
     for command in commands:
 
-        async def intend(command: Any = command) -> Intent[Any, Any, Any]:
+        async def intend(_newest: bool, command: Any = command) -> Intent[Any, Any, Any]:
             return Intent(JAR, jar, command)
 
         await ledger.execute(context(of=repr(command)), intend)

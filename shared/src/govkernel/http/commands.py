@@ -80,6 +80,8 @@ class Call(Generic[AnyBody]):
         self.context = context
         self.expected_version = expected_version
         self.loaded: dict[UUID, Loaded[Any]] = {}
+        self.addressed: frozenset[UUID] = frozenset()
+        self.newest = True
 
     @property
     def command(self) -> UUID:
@@ -117,8 +119,12 @@ class Call(Generic[AnyBody]):
     async def load(
         self, aggregate: Aggregate[State, Command, Event], stream: UUID, *, what: str | None = None
     ) -> Loaded[State]:
-        """A stream that must exist. Raises Refused (404) where it does not."""
-        loaded = await self.ledger.load(aggregate, stream)
+        """A stream that must exist. Raises Refused (404) where it does not.
+
+        One that the address names is taken as it is known, for it will be written: see `Ledger.load_known`.
+        """
+        known = not self.newest and stream in self.addressed
+        loaded = await (self.ledger.load_known if known else self.ledger.load)(aggregate, stream)
         if loaded.head.version == 0:
             raise not_found(what or aggregate.name, stream)
         self.loaded[stream] = loaded
@@ -251,13 +257,17 @@ async def answer_command(request: Request, runtime: Runtime, shape: CommandShape
     """Read one command, decide on it through the ledger, and render the answer. Raises what `response_for` knows."""
     call = await read_call(request, runtime, shape.body, correlation, if_match_required=shape.if_match)
     context = call.context
-    addressed = {call.path_id(name) for name in shape.path_names}
+    call.addressed = frozenset(call.path_id(name) for name in shape.path_names)
 
-    async def intend() -> Intent[Any, Any, Any]:
+    async def intend(newest: bool) -> Intent[Any, Any, Any]:
         call.loaded.clear()
+        call.newest = newest
         intent = await shape.intend(call)
-        if intent.stream in addressed and intent.stream not in call.loaded:
+        if intent.stream in call.addressed and intent.stream not in call.loaded:
             await call.load(intent.aggregate, intent.stream)
+        if not newest and call.loaded.keys() - {intent.stream}:
+            # What the address names is not what is written: nothing would find out that it was stale.
+            return await intend(True)
         actions = [intent.action or shape.action]
         if context.origin is Origin.IMPORTED:
             actions.append(IMPORT)

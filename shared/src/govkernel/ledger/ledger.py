@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import asyncpg
 
@@ -93,6 +92,10 @@ class Intent(Generic[State, Command, Event]):
     loaded: Loaded[State] | None = None
 
 
+Intend = Callable[[bool], Awaitable[Intent[Any, Any, Any]]]
+"""Makes a command's intent. True asks for what the database says now, False lets the written stream be as known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How a command was answered; the events appended are (from_version, to_version] of the stream, of these types.
@@ -133,7 +136,6 @@ class Ledger:
         self._subscribers: list[asyncio.Event] = []
         self._states = States()
         self._commits = GroupCommit(self._write, self._settled)
-        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     def subscribe(self) -> asyncio.Event:
         """An event that is set after every append of this process; whoever waits clears it."""
@@ -173,6 +175,15 @@ class Ledger:
         start = Loaded(aggregate, aggregate.initial, Head(stream, 0, None), None, None)
         rows = await self._fetch(EVENTS, stream, 0, None, connection=connection)
         return self._continued(start, rows, remember=connection is None)
+
+    async def load_known(self, aggregate: Aggregate[State, Command, Event], stream: UUID) -> Loaded[State]:
+        """The stream as it will be once everything under way is committed; the database is asked where it is not known.
+
+        It may be stale, and may never come to be. So it is for commands that write this very stream: their append finds
+        that out. Raises as `load`.
+        """
+        known = self._commits.newest(aggregate, stream) or self._states.get(aggregate, stream)
+        return known or await self.load(aggregate, stream)
 
     async def _fetch(
         self, query: str, *arguments: object, connection: Connection | None = None
@@ -319,8 +330,15 @@ class Ledger:
         )
 
     async def append(self, connection: Connection, batch: list[Append]) -> list[Outcome]:
-        """Write a batch within the caller's transaction; see `govkernel.ledger.append`."""
-        return await append(connection, batch)
+        """Write a batch within the caller's transaction; see `govkernel.ledger.append`.
+
+        Raises LedgerUnavailable also where only some of it can't be taken now: the caller's transaction holds together.
+        """
+        outcomes = await append(connection, batch)
+        for outcome in outcomes:
+            if isinstance(outcome, LedgerUnavailable):
+                raise outcome
+        return outcomes
 
     async def submit(self, item: Append, after: Loaded[Any] | None = None) -> Outcome:
         """Append together with what else waits; see `GroupCommit.submit`. The outcome is never LedgerUnavailable."""
@@ -329,120 +347,85 @@ class Ledger:
     async def execute(
         self,
         context: Context,
-        intend: Callable[[], Awaitable[Intent[Any, Any, Any]]],
+        intend: Intend,
         *,
         expected_version: int | None = None,
     ) -> Answer:
         """Answer a command once, whatever races it meets.
 
-        `intend` is asked again after each lost race, for what it read may have moved. With `expected_version` a lost
-        race is the caller's to know. Raises StaleVersion, KeyReused, LedgerUnavailable, DocumentRefused, and what
-        `intend` raises, but for a command that was answered before: that gets its answer, whatever would be said today.
-        A Refusal of `intend` is an answer like one of the decider. NotKnownYet is answered too, but leaves no row: what
-        was not known may have become known when the same key comes again.
+        `intend` is asked again after each lost race, for what it read may have moved, and before anything is said that
+        no append has confirmed. With `expected_version` a lost race is the caller's to know.
+
+        Raises StaleVersion, KeyReused, LedgerUnavailable, DocumentRefused, and what `intend` raises, but for a command
+        that was answered before: that gets its answer, whatever would be said today. A Refusal of `intend` is an answer
+        like one of the decider. NotKnownYet is answered too, but leaves no row: what was not known may be known when the
+        same key comes again.
         """
-        turn: asyncio.Lock | None = None
         newest = False
-        try:
-            for _ in range(MOST_ATTEMPTS):
-                try:
-                    item, after = await self._decide(context, intend, expected_version, newest=newest)
-                except _Doubtful:
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                item, after = await self._decide(context, intend, expected_version, newest=newest)
+            except LedgerUnavailable:
+                raise
+            except Exception as error:
+                if not newest:
+                    # Only an append finds out whether a state was the newest; what is said without one is said again.
                     newest = True
                     continue
-                except _Overtaken as overtaken:
-                    turn = turn or await self._turn(overtaken.stream)
-                    await self._commits.settle(overtaken.stream)
-                    continue
-                except LedgerUnavailable:
-                    raise
-                except Exception as error:
-                    if (earlier := await self.answered(context)) is not None:
-                        return earlier
-                    if isinstance(error, NotKnownYet):
-                        record = RefusalRecord.of(error)
-                        return Answer(self.refusal_status(error), None, 0, 0, (), record, repeated=False)
-                    raise
-                newest = False
-                outcome = await self.submit(item, after)
-                if isinstance(outcome, Appended):
-                    return Answer(
-                        item.status,
-                        item.expected.stream,
-                        item.expected.version,
-                        item.head.version,
-                        tuple(document.type for document in item.documents),
-                        item.refusal,
-                        repeated=False,
-                    )
-                if isinstance(outcome, AnsweredBefore | KeyReused):
-                    return _answer(outcome)
-                assert isinstance(outcome, Conflict), "submit raises LedgerUnavailable"
-                if expected_version is not None and outcome.current.stream == item.expected.stream:
-                    raise StaleVersion(outcome.current.stream, expected_version, outcome.current.version)
-        finally:
-            if turn is not None:
-                turn.release()
+                if (earlier := await self.answered(context)) is not None:
+                    return earlier
+                if isinstance(error, NotKnownYet):
+                    record = RefusalRecord.of(error)
+                    return Answer(self.refusal_status(error), None, 0, 0, (), record, repeated=False)
+                raise
+            newest = False
+            outcome = await self.submit(item, after)
+            if isinstance(outcome, Appended):
+                return Answer(
+                    item.status,
+                    item.expected.stream,
+                    item.expected.version,
+                    item.head.version,
+                    tuple(document.type for document in item.documents),
+                    item.refusal,
+                    repeated=False,
+                )
+            if isinstance(outcome, AnsweredBefore | KeyReused):
+                return _answer(outcome)
+            assert isinstance(outcome, Conflict), "submit raises LedgerUnavailable"
+            if expected_version is not None and outcome.current.stream == item.expected.stream:
+                raise StaleVersion(outcome.current.stream, expected_version, outcome.current.version)
         raise LedgerUnavailable(f"lost {MOST_ATTEMPTS} races in a row", retry_after_s=1)
 
     async def _decide(
-        self,
-        context: Context,
-        intend: Callable[[], Awaitable[Intent[Any, Any, Any]]],
-        expected_version: int | None,
-        *,
-        newest: bool,
+        self, context: Context, intend: Intend, expected_version: int | None, *, newest: bool
     ) -> tuple[Append, Loaded[Any] | None]:
-        """What is to be appended, decided on the newest state: as committed where `newest`, else as it will soon be.
-
-        Only an append finds out whether a state that is remembered, or not committed yet, was the right one. So an
-        answer that is given without one is left open where it rests on such a state, by _Doubtful.
-        """
+        """What is to be appended, decided on what is known, or on what the database says where `newest`."""
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                 # A database that stands still is found out here, where nothing has been sent that might be done later.
-                intent = await intend()
-                loaded, committed = await self._newest(intent, committed=newest)
+                intent = await intend(newest)
+                loaded = intent.loaded
+                if loaded is None and newest:
+                    await self._commits.settle(intent.stream)
+                    loaded = await self.load(intent.aggregate, intent.stream)
+                elif loaded is None:
+                    loaded = await self.load_known(intent.aggregate, intent.stream)
+                stale = expected_version is not None and loaded.head.version != expected_version
+                if stale and not newest:
+                    await self._commits.settle(intent.stream)
         except NotKnownYet:
             raise
         except Refusal as refusal:
+            if not newest:
+                raise
             # No stream was decided on: the refusal is kept under the command's own id, where nothing races with it.
             return self.refused(context, refusal, Head(context.command, 0, None)), None
         except TimeoutError as error:
             raise unavailable(error) from error
-        if expected_version is not None and loaded.head.version != expected_version:
-            if not committed:
-                raise _Doubtful
+        if expected_version is not None and stale:
             raise StaleVersion(intent.stream, expected_version, loaded.head.version)
-        try:
-            return self.prepare(context, intent, loaded)
-        except NotKnownYet as refusal:
-            if not committed:
-                raise _Doubtful from refusal
-            raise
-
-    async def _newest(self, intent: Intent[Any, Any, Any], *, committed: bool) -> tuple[Loaded[Any], bool]:
-        """The state to decide on, and whether the database has just said that it is the newest.
-
-        Raises _Overtaken where what was intended rests on a state that is about to be replaced.
-        """
-        pending = self._commits.newest(intent.aggregate, intent.stream)
-        if intent.loaded is not None:
-            if pending is not None and pending.head.version > intent.loaded.head.version:
-                raise _Overtaken(intent.stream)
-            return intent.loaded, True
-        if not committed:
-            known = pending or self._states.get(intent.aggregate, intent.stream)
-            if known is not None:
-                return known, False
-        await self._commits.settle(intent.stream)
-        return await self.load(intent.aggregate, intent.stream), True
-
-    async def _turn(self, stream: UUID) -> asyncio.Lock:
-        """Let those who read a stream before they decide go one after the other, so that each gets through."""
-        turn = self._turns.setdefault(stream, asyncio.Lock())
-        await turn.acquire()
-        return turn
+        return self.prepare(context, intent, loaded)
 
     async def _write(self, batch: Sequence[Append]) -> Sequence[Outcome]:
         """Write a batch in a transaction of its own, whatever rivals of other processes do meanwhile."""
@@ -468,18 +451,6 @@ class Ledger:
                 self._states.forget(current.stream)
             case AnsweredBefore() | KeyReused() | LedgerUnavailable():
                 self._states.forget(item.expected.stream)
-
-
-class _Doubtful(Exception):
-    """An answer that would be final rests on a state that may not be the newest: look again."""
-
-
-class _Overtaken(Exception):
-    """The stream that was read is about to move."""
-
-    def __init__(self, stream: UUID) -> None:
-        super().__init__(stream)
-        self.stream = stream
 
 
 def _latest(moment: datetime, *others: datetime | None) -> datetime:
