@@ -1,8 +1,7 @@
 """`python -m tests.faults`: break real processes by a seed, heal them, and judge what is left.
 
 `FAULT_SECONDS` (60) and `FAULT_SEED` (random) set length and run. `FAULT_BUGS` (a name, several with commas, or `all`)
-plants bugs instead, one after the other, each with up to `FAULT_BUG_SEEDS` (5) seeds of `FAULT_BUG_SECONDS` (20), and
-fails where one is not caught. `FAULT_MORE_OF` names kinds of faults, with commas, that are to come more often.
+plants bugs instead, one after the other, each with up to `FAULT_BUG_SEEDS` (5) seeds, and fails where one is not caught. `FAULT_MORE_OF` names kinds of faults, with commas, that are to come more often.
 """
 
 import asyncio
@@ -24,14 +23,14 @@ BUGS_SETTLE_S: Final = 30.0
 """How long a round with a bug may take to come to rest: with some bugs it never does."""
 
 
-async def run_bugs(names: Sequence[str], *, seeds: int, seconds: float) -> int:
+async def run_bugs(names: Sequence[str], *, seeds: int) -> int:
     """Plant each bug with one seed after the other, until it is caught; 0 where all were, with how many it took."""
     uncaught: list[str] = []
     rows: list[dict[str, Any]] = []
     servers = Servers()
     async with servers:
         for number, name in enumerate(names, start=1):
-            caught, rules = await _seeds_until_caught(servers, name, f"b{number}s", seeds=seeds, seconds=seconds)
+            caught, rules = await _seeds_until_caught(servers, name, f"b{number}s", seeds=seeds)
             rows.append({"bug": name, "what": BUGS[name].what, "seeds": caught, "rules": rules})
             if caught is None:
                 uncaught.append(name)
@@ -45,13 +44,12 @@ async def run_bugs(names: Sequence[str], *, seeds: int, seconds: float) -> int:
     return 1 if uncaught else 0
 
 
-async def _seeds_until_caught(
-    servers: Servers, name: str, round_: str, *, seeds: int, seconds: float
-) -> tuple[int | None, list[str]]:
+async def _seeds_until_caught(servers: Servers, name: str, round_: str, *, seeds: int) -> tuple[int | None, list[str]]:
     for seed in range(1, seeds + 1):
         folder = servers.folder / f"{round_}{seed}"
         folder.mkdir()
-        plan = Plan(seed, seconds, name, settle_s=BUGS_SETTLE_S, calm_s=1.0, more_of=BUGS[name].helped_by)
+        bug = BUGS[name]
+        plan = Plan(seed, bug.seconds, name, settle_s=BUGS_SETTLE_S, calm_s=1.0, more_of=bug.helped_by)
         try:
             result = await play(servers, plan, folder, f"{round_}{seed}")
         finally:
@@ -96,8 +94,7 @@ def main() -> int:
         if unknown := [name for name in names if name not in BUGS]:
             print(f"FAULT_BUGS: {unknown[0]!r} is no bug; give all, or of these: {', '.join(BUGS)}", file=sys.stderr)
             return 2
-        seeds, seconds = _number("FAULT_BUG_SEEDS", 5), _number("FAULT_BUG_SECONDS", 20)
-        return asyncio.run(run_bugs(names, seeds=int(seeds), seconds=seconds))
+        return asyncio.run(run_bugs(names, seeds=int(_number("FAULT_BUG_SEEDS", 5))))
     seed = int(_number("FAULT_SEED", secrets.randbelow(10**6)))
     more_of = tuple(filter(None, os.environ.get("FAULT_MORE_OF", "").split(",")))
     return asyncio.run(run_seed(Plan(seed, _number("FAULT_SECONDS", 60), more_of=more_of)))

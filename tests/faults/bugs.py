@@ -38,7 +38,7 @@ from govkernel.postgres import Connection
 from govkernel.processes import Reacts, ServiceDefinition, Wiring
 from govkernel.relay import Checkpoint, Relay
 
-Intend = Callable[[], Awaitable[Intent[Any, Any, Any]]]
+Intend = Callable[..., Awaitable[Intent[Any, Any, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Bug:
     """What is wrong, in a sentence.
 
     `plant` changes a replica. `sql` are texts of the database's function and what stands there instead; `statements`
-    are run in each database. `helped_by` names kinds of faults that bring it out, and are drawn more often.
+    are run in each database. `helped_by` names kinds of faults that bring it out, and are drawn more often; `seconds` is
+    how long they need.
     """
 
     what: str
@@ -67,6 +68,7 @@ class Bug:
     sql: Mapping[str, str] = field(default_factory=dict)
     statements: tuple[str, ...] = ()
     helped_by: tuple[str, ...] = ()
+    seconds: float = 12.0
 
 
 def _ledger(made: type[Ledger]) -> Callable[[Planted], Planted]:
@@ -121,9 +123,9 @@ class RefusesFromStaleState(Ledger):
     async def execute(self, context: Context, intend: Intend, *, expected_version: int | None = None) -> Answer:
         first = True
 
-        async def from_memory() -> Intent[Any, Any, Any]:
+        async def from_memory(*how: Any) -> Intent[Any, Any, Any]:
             nonlocal first
-            intent = await intend()
+            intent = await intend(*how)
             remembered = self._seen.get(intent.stream)
             if first and remembered is not None and self.clock() - remembered[0] < timedelta(seconds=5):
                 first = False
@@ -174,8 +176,8 @@ class IgnoresIfMatch(Ledger):
 
 class ReliesOnNothing(Ledger):
     async def execute(self, context: Context, intend: Intend, *, expected_version: int | None = None) -> Answer:
-        async def without() -> Intent[Any, Any, Any]:
-            return replace(await intend(), relies_on=())
+        async def without(*how: Any) -> Intent[Any, Any, Any]:
+            return replace(await intend(*how), relies_on=())
 
         return await super().execute(context, without, expected_version=expected_version)
 
@@ -186,8 +188,8 @@ class DecidesOnce(Ledger):
     async def execute(self, context: Context, intend: Intend, *, expected_version: int | None = None) -> Answer:
         decided: list[tuple[Any, ...]] = []
 
-        async def remembering() -> Intent[Any, Any, Any]:
-            intent = await intend()
+        async def remembering(*how: Any) -> Intent[Any, Any, Any]:
+            intent = await intend(*how)
 
             def decide(command: Any, state: Any) -> tuple[Any, ...]:
                 if not decided:
@@ -269,7 +271,7 @@ async def _fire(ledger: Ledger, aggregate: Any, row: Any, *, command: UUID) -> N
         causation=row["cause"],
     )
 
-    async def intend() -> Intent[Any, Any, Any]:
+    async def intend(*_how: Any) -> Intent[Any, Any, Any]:
         return Intent(aggregate, row["stream"], aggregate.on_deadline(row["name"], now))
 
     await ledger.execute(context, intend)
@@ -470,8 +472,8 @@ def _deciding(decide: Callable[[Any, Any], Any]) -> Callable[[Planted], Planted]
 
     class Decides(Ledger):
         async def execute(self, context: Context, intend: Intend, *, expected_version: int | None = None) -> Answer:
-            async def otherwise() -> Intent[Any, Any, Any]:
-                intent = await intend()
+            async def otherwise(*how: Any) -> Intent[Any, Any, Any]:
+                intent = await intend(*how)
                 if intent.aggregate.name != "jar":
                     return intent
                 return replace(intent, aggregate=replace(intent.aggregate, decide=decide))
@@ -519,8 +521,12 @@ BUGS: Final[Mapping[str, Bug]] = {
     "heads by version only": Bug(
         what="heads are compared by version and not by hash, and a state is remembered that was perhaps never committed",
         plant=_ledger(KeepsWhatMayNotBe),
-        sql={HEADS_MOVED: "WHERE coalesce(head.version, 0) <> expected.version;"},
-        helped_by=("kill postgres", "cut link", "reset link", "half-open link"),
+        sql={
+            HEADS_MOVED: "WHERE coalesce(head.version, 0) <> expected.version;",
+            COMMANDS_WRITTEN: COMMANDS_WRITTEN + " PERFORM pg_sleep(0.05);",
+        },
+        helped_by=("kill postgres",),
+        seconds=40.0,
     ),
     "no locks": Bug(
         what="nothing is locked between the look at what is relied on and the writing, which takes a moment",

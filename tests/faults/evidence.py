@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -94,6 +95,7 @@ class Evidence:
     boards: Mapping[str, BoardRows] = field(default_factory=dict)
 
 
+@cache
 def definitions(names: Names) -> dict[Kind, ServiceDefinition]:
     """The services of a round."""
     return {"jars": jars_service(names), "tallies": tallies_service(names)}
