@@ -67,7 +67,8 @@ class PartitionStatus:
 class ConsumerStatus:
     """How a consumer is doing in this replica.
 
-    `parked` counts records by kind, for all replicas. `alarm` is what needs a person; `trouble` what is tried again.
+    `parked` counts records by kind, for all replicas. `taken_until` is when the newest record that was taken had been
+    sent. `alarm` is what needs a person; `trouble` what is tried again.
     """
 
     consumer: str
@@ -77,6 +78,7 @@ class ConsumerStatus:
     lag: int
     parked: dict[str, int]
     last_applied_at: datetime | None
+    taken_until: datetime | None
     alarm: str | None
     trouble: str | None
 
@@ -130,6 +132,7 @@ class Consumer:
         self._committing: asyncio.Task[None] | None = None
         self._claimed = False
         self._last_applied_at: datetime | None = None
+        self._taken_until_ms: int | None = None
         self._alarm: str | None = None
         self._trouble: str | None = None
 
@@ -183,6 +186,8 @@ class Consumer:
             epochs = {partition: lease.epoch for partition, lease in self._held.items()}
             taken = await self._inbox.take(fetched, self._replica, epochs)
             applied += taken.applied
+            sent_ms = [each.records[-1].timestamp for each in fetched if each.records]
+            self._taken_until_ms = max(sent_ms, default=self._taken_until_ms)
             self._positions.update(taken.positions)
             for partition, offset in taken.misplaced.items():
                 self._positions[partition] = offset
@@ -233,6 +238,7 @@ class Consumer:
             sum(each.lag for each in partitions),
             dict(self._parked),
             self._last_applied_at,
+            datetime.fromtimestamp(self._taken_until_ms / 1000, UTC) if self._taken_until_ms is not None else None,
             alarm,
             self._trouble,
         )

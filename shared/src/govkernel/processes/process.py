@@ -40,9 +40,10 @@ from govkernel.ledger.restoration import Restoration
 from govkernel.metrics import Metrics
 from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE, create_engine, create_pool, migrate_in_thread
+from govkernel.processes.figures import Figures
 from govkernel.processes.tasks import Tasks, Work
 from govkernel.reactions import Needs, React, ReactionHandler
-from govkernel.readmodels import ReadModel, ReadModels, Watermarks
+from govkernel.readmodels import Progress, ReadModel, ReadModels, Watermarks
 from govkernel.relay import Producer, Reconciled, Reconciliation, Relay, Stage, adopt
 from govkernel.settings import Settings
 
@@ -52,7 +53,6 @@ DRAIN_HTTP_S: Final = 5.0
 DRAIN_CONSUMERS_S: Final = 2.5
 DRAIN_RELAY_S: Final = 2.0
 WATCH_KAFKA_S: Final = 5.0
-SAMPLE_S: Final = 2.0
 LONGEST_WAIT_S: Final = 10.0
 
 log = logs.logger(__name__)
@@ -372,6 +372,7 @@ class Process:
             log=TopicLog(self._address),
             follower_of=lambda handler: self._follower(pool, handler),
             clock=wiring.clock,
+            on_progress=self._rebuilding,
         )
         parts = Parts(
             settings=settings,
@@ -480,7 +481,7 @@ class Process:
         self, runtime: Runtime, parts: Parts, relay: Relay, handlers: tuple[Handler, ...], tasks: Tasks
     ) -> None:
         """Start what this role does, once the database has its tables; to be told to stop ends the wait."""
-        work: dict[str, Work] = {"kafka": self._ask_kafka, "figures": lambda stop: self._sample(relay, stop)}
+        work: dict[str, Work] = {"kafka": self._ask_kafka, "figures": self._figures(parts, relay).run}
         if self._relays:
             work["relay"] = relay.run
         # Every process looks which builds are live; only the consumers' follows them.
@@ -512,6 +513,20 @@ class Process:
         runtime.health.starting = None
         log.info("started", roles=[name for name in work if name not in ("kafka", "figures")])
 
+    def _rebuilding(self, name: str, progress: Progress | None) -> None:
+        self._metrics.rebuild_rate.labels(name).set(progress.records_per_s if progress is not None else 0.0)
+
+    def _figures(self, parts: Parts, relay: Relay) -> Figures:
+        return Figures(
+            self._metrics,
+            parts.pool,
+            relay=relay,
+            read_models=parts.read_models,
+            consumers=self._running,
+            behind_since=self._seen.behind_since,
+            clock=parts.clock,
+        )
+
     async def _ensured(self, read_models: ReadModels) -> None:
         # The API reads the views that decide about access, so they have to be there whichever process starts first.
         while not self._stop.is_set():
@@ -539,28 +554,9 @@ class Process:
                 self._seen.trouble = f"{type(error).__name__}: {error}"
             else:
                 self._seen.trouble = None
+            self._metrics.kafka_up.set(self._seen.trouble is None)
             self._seen.asked = True
             await pause(stop, WATCH_KAFKA_S)
-
-    async def _sample(self, relay: Relay, stop: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        while not stop.is_set():
-            for name, consumer in list(self._running.items()):
-                status = consumer.status()
-                self._metrics.lag.labels(name).set(status.lag)
-                self._metrics.parked.labels(name).set(sum(status.parked.values()))
-                if status.lag or status.trouble:
-                    self._seen.behind_since.setdefault(name, loop.time())
-                else:
-                    self._seen.behind_since.pop(name, None)
-            for name in self._seen.behind_since.keys() - self._running.keys():
-                del self._seen.behind_since[name]
-            with contextlib.suppress(*UNAVAILABLE, asyncpg.PostgresError):
-                outbox = await relay.status()
-                age = (self._wiring.clock() - outbox.oldest).total_seconds() if outbox.oldest else 0.0
-                self._metrics.outbox_rows.set(outbox.lag_rows)
-                self._metrics.outbox_age.set(max(0.0, age))
-            await pause(stop, SAMPLE_S)
 
     def _watch(self, health: Health, tasks: Tasks, parts: Parts) -> None:
         async def database() -> Finding:

@@ -86,7 +86,8 @@ class ReadModels:
     """The read models of one service.
 
     `follower_of` makes what feeds a handler with its topic: a `Consumer`. `poll_s` is how long it may take this process
-    to notice that another one has switched builds. `on_progress` is told how far a rebuild of this process is.
+    to notice that another one has switched builds. `on_progress` is told how far a rebuild of this process is, and
+    None when it has ended.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class ReadModels:
         follower_of: Callable[[Handler], Follower],
         clock: Callable[[], datetime],
         poll_s: float = 1.0,
-        on_progress: Callable[[str, Progress], None] = lambda _name, _progress: None,
+        on_progress: Callable[[str, Progress | None], None] = lambda _name, _progress: None,
     ) -> None:
         self._pool = pool
         self._models = {model.name: model for model in models}
@@ -291,7 +292,10 @@ class ReadModels:
         RebuildRunning, RebuildDiffers, RebuildFailed, NeedsNewerReader, and what Kafka and the database raise.
         """
         show = progress or (lambda _progress: None)
-        return await self._rebuild(name, show).run(accept_difference=accept_difference)
+        try:
+            return await self._rebuild(name, show).run(accept_difference=accept_difference)
+        finally:
+            self._on_progress(name, None)
 
     async def compare(
         self,
