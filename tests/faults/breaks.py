@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import httpx2
+from tests.faults.crash import POINTS, Crash
 from tests.faults.history import Broke, Healed, History, now
 from tests.faults.inject import Injector
 from tests.faults.proxy import Link, LinkState
@@ -35,7 +36,7 @@ class Breaks:
     injector: Injector
     history: History
     bug: str | None = None
-    leaving: set[str] = field(default_factory=set)
+    may_end: set[str] = field(default_factory=set)
     counted: Counter[str] = field(default_factory=Counter)
     rebuilds: Counter[str] = field(default_factory=Counter)
     left_late: int = 0
@@ -49,7 +50,7 @@ class Breaks:
             heal: Heal = _nothing
         else:
             heal = await self._break(fault)
-            self.counted[fault.kind] += 1
+            self.counted[fault.kind] += fault.kind != "crash replica"
         await asyncio.sleep(began + fault.until - now())
         await heal()
         self.history.add(Healed(fault.number, now()))
@@ -83,6 +84,12 @@ class Breaks:
             case ["member", "joins"]:
                 self.start(fault.target)
                 return lambda: self._leave(fault.target)
+            case ["crash", "replica"]:
+                point = POINTS[int(fault.amount * len(POINTS))]
+                self.servers.seats[fault.target].kill()
+                self.start(fault.target, crash=Crash(point, 1 + int(fault.amount * 1000) % 20))
+                self.may_end.add(fault.target)
+                return lambda: self._after_crash(fault.target, point)
             case ["clock", "off"]:
                 self.servers.seats[fault.target].kill()
                 self.start(fault.target, clock_offset_s=fault.amount)
@@ -109,10 +116,10 @@ class Breaks:
                     seat.brokers if fault.amount < 0.5 else (seat.brokers[int(fault.amount * 100) % len(seat.brokers)],)
                 )
 
-    def start(self, name: str, *, clock_offset_s: float = 0.0) -> None:
+    def start(self, name: str, *, clock_offset_s: float = 0.0, crash: Crash | None = None) -> None:
         """Start a replica, with what is wrong with all of them."""
-        self.leaving.discard(name)
-        self.servers.start_replica(name, clock_offset_s=clock_offset_s, bug=self.bug)
+        self.may_end.discard(name)
+        self.servers.start_replica(name, clock_offset_s=clock_offset_s, bug=self.bug, crash=crash)
 
     def _kill_replica(self, name: str) -> Heal:
         self.servers.seats[name].kill()
@@ -122,9 +129,15 @@ class Breaks:
         self.servers.seats[name].kill()
         self.start(name)
 
+    async def _after_crash(self, name: str, point: str) -> None:
+        died = self.servers.seats[name].pid is None
+        self.counted[f"crash {point}"] += died
+        self.counted["crash that did not come about"] += not died
+        await self._restart(name)
+
     async def _leave(self, name: str) -> None:
         seat = self.servers.seats[name]
-        self.leaving.add(name)
+        self.may_end.add(name)
         seat.leave()
         deadline = now() + LEAVES_WITHIN_S
         while seat.pid is not None and now() < deadline:

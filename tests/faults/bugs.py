@@ -340,11 +340,11 @@ class NaiveRelay(Relay):
         return len(rows)
 
 
-@dataclass(slots=True)
 class Wrapped:
     """A handler around another one."""
 
-    inner: Handler
+    def __init__(self, inner: Handler) -> None:
+        self.inner = inner
 
     @property
     def name(self) -> str:
@@ -532,7 +532,7 @@ BUGS: Final[Mapping[str, Bug]] = {
         what="nothing is locked between the look at what is relied on and the writing, which takes a moment",
         sql={
             "IF cardinality(lock_numbers) > 0 THEN": "IF false THEN",
-            COMMANDS_WRITTEN: COMMANDS_WRITTEN + " PERFORM pg_sleep(0.03);",
+            COMMANDS_WRITTEN: COMMANDS_WRITTEN + " PERFORM pg_sleep(0.2);",
         },
     ),
     "relied on unchecked": Bug(what="what a decision relied on is not looked at again", plant=_ledger(ReliesOnNothing)),

@@ -112,7 +112,7 @@ class Round:
         try:
             await self._under_faults(load, injector, breaks)
             if plan.bug is not None and (early := await self._first_look(databases)) is not None:
-                return Result(plan, early, tuple(check(early, ALWAYS)), dict(breaks.counted), dict(breaks.rebuilds), "")
+                return Result(plan, early, tuple(check(early, ALWAYS)), _counted(breaks), dict(breaks.rebuilds), "")
             restless = await self._settle(load, breaks)
         finally:
             await load.close()
@@ -120,7 +120,7 @@ class Round:
         found = check(case) if not restless or plan.bug is None else check(case, ALWAYS)
         if restless and plan.bug is None:
             found.append(Finding("everything_comes_to_rest", restless))
-        return Result(plan, case, (*self.ended, *found), dict(breaks.counted), dict(breaks.rebuilds), restless)
+        return Result(plan, case, (*self.ended, *found), _counted(breaks), dict(breaks.rebuilds), restless)
 
     async def _under_faults(self, load: Load, injector: Injector, breaks: Breaks) -> None:
         plan, began = self.plan, now()
@@ -160,7 +160,7 @@ class Round:
         """Start again what has ended by itself, and say so: nothing that is done here should end a replica."""
         while not stop.is_set():
             for name, seat in self.servers.seats.items():
-                if seat.running is None or seat.pid is not None or name in breaks.leaving:
+                if seat.running is None or seat.pid is not None or name in breaks.may_end:
                     continue
                 self.ended.append(Finding("no_replica_ends_by_itself", f"{name} ended with {seat.running.poll()}"))
                 seat.kill()
@@ -266,3 +266,7 @@ class Round:
             return None
         case = Case(self.history.entries, evidence, self.subject)
         return case if check(case, ALWAYS) else None
+
+
+def _counted(breaks: Breaks) -> dict[str, int]:
+    return {name: count for name, count in breaks.counted.items() if count}

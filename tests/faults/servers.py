@@ -19,6 +19,7 @@ import msgspec
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from tests.faults.bugs import plant_in_database
+from tests.faults.crash import Crash
 from tests.faults.proxy import Link
 from tests.faults.services import Names
 from tests.faults.worker import VARIABLE, Kind, Told
@@ -218,11 +219,13 @@ class Servers:
         finally:
             await admin.close()
 
-    def start_replica(self, name: str, *, clock_offset_s: float = 0.0, bug: str | None = None) -> None:
+    def start_replica(
+        self, name: str, *, clock_offset_s: float = 0.0, bug: str | None = None, crash: Crash | None = None
+    ) -> None:
         """Start a replica without waiting for it."""
         seat = self.seats[name]
         assert seat.pid is None, f"{name} runs already"
-        told = Told(seat.kind, self._round, clock_offset_s, bug)
+        told = Told(seat.kind, self._round, clock_offset_s, bug, crash)
         url = self._urls[seat.kind].replace(f":{self.postgres.port}/", f":{seat.postgres.port}/")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GOV_")} | {
             VARIABLE: msgspec.json.encode(told).decode(),

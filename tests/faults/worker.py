@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 from tests.faults.bugs import Planted, planted
+from tests.faults.crash import Crash, crashing
 from tests.faults.services import Names, jars_service, tallies_service
 
 from govkernel.processes import ServiceDefinition, Wiring, run
@@ -20,12 +21,16 @@ Kind = Literal["jars", "tallies"]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a worker is told: which service of which round it is, how far its clock is off, and what is wrong with it."""
+    """What a worker is told: which service of which round it is, how far its clock is off, and what is wrong with it.
+
+    `crash` is where it dies by itself.
+    """
 
     kind: Kind
     round: str
     clock_offset_s: float = 0.0
     bug: str | None = None
+    crash: Crash | None = None
 
 
 def definition_of(kind: Kind, names: Names) -> ServiceDefinition:
@@ -49,7 +54,8 @@ def main() -> int:
     names = Names.of(told.round)
     sound = Planted(definition_of(told.kind, names), wiring_of(told.clock_offset_s), names)
     made = planted(told.bug, sound)
-    return run(made.definition, sys.argv[1:], wiring=made.wiring)
+    wiring = made.wiring if told.crash is None else crashing(made.wiring, told.crash)
+    return run(made.definition, sys.argv[1:], wiring=wiring)
 
 
 if __name__ == "__main__":
