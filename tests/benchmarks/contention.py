@@ -15,8 +15,6 @@ from tests.benchmarks.ledgers import check, fill, ledger_at
 from tests.benchmarks.processes import answer_of
 from tests.benchmarks.row import Row, interleaved
 
-from govkernel.ledger import LedgerUnavailable
-
 CALLERS: Final = 32
 CALLERS_OF_A_REPLICA: Final = 64
 REPLICAS: Final = 2
@@ -49,12 +47,7 @@ async def one_stream(bench: Bench) -> list[Row]:
         alone = await Appender.of(ledger, CALLERS)
 
         async def draw(_caller: int) -> None:
-            while True:
-                try:
-                    answered.append(await drawn(ledger, stream))
-                except LedgerUnavailable:
-                    continue
-                return
+            answered.append(await drawn(ledger, stream))
 
         for each in (draw, alone.draw):
             await callers(CALLERS, 0.2, each)
@@ -124,12 +117,7 @@ async def run(errand: Errand) -> Done:
     async with ledger_at(errand.url) as ledger:
 
         async def draw(_caller: int) -> None:
-            while True:
-                try:
-                    answered.append(await drawn(ledger, some.choice(errand.streams)))
-                except LedgerUnavailable:
-                    continue
-                return
+            answered.append(await drawn(ledger, some.choice(errand.streams)))
 
         if errand.streams:
             await callers(CALLERS_OF_A_REPLICA, 0.5, draw)

@@ -112,6 +112,15 @@ async def fill(url: str, streams: Sequence[UUID], length: int, *, service: str =
         await connection.close()
 
 
+async def count_events(url: str) -> int:
+    """How many events a ledger has."""
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM events", timeout=600))
+    finally:
+        await connection.close()
+
+
 async def check(url: str, answered: Sequence[tuple[UUID, int]], *, filled: int, commands: int | None = None) -> None:
     """Every answered event is there once, nothing else is, streams have no gaps, and hashes are chained.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from tests.benchmarks import append, contention, deciding, http, projections, relay
+from tests.benchmarks import append, contention, deciding, growth, http, latency, memory, projections, relay
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.row import Row
 
@@ -15,6 +15,9 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     *http.BENCHMARKS,
     *relay.BENCHMARKS,
     *projections.BENCHMARKS,
+    *latency.BENCHMARKS,
+    *growth.BENCHMARKS,
+    *memory.BENCHMARKS,
 )
 NAMES: Final = tuple(name for each in BENCHMARKS for name in each.names)
 
