@@ -63,14 +63,15 @@ def configure(*, service: str, log_format: Literal["json", "text"], level: str) 
     """Send this process's lines, and those of the libraries it uses, to standard error."""
 
     def add_service(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if "logger_name" in event:
+            # As the standard library's lines have it; structlog takes no value of that name.
+            event["logger"] = event.pop("logger_name")
         event["service"] = service
         return event
 
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         add_service,
@@ -81,16 +82,17 @@ def configure(*, service: str, log_format: Literal["json", "text"], level: str) 
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    # Our own lines don't pass through the standard library's logging, which was two thirds of what a line cost.
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, renderer],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -105,4 +107,4 @@ def configure(*, service: str, log_format: Literal["json", "text"], level: str) 
 
 def logger(name: str) -> Any:
     """A logger; what is bound with `structlog.contextvars` stands in each of its lines."""
-    return structlog.stdlib.get_logger(name)
+    return structlog.get_logger(logger_name=name)

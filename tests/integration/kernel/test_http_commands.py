@@ -414,9 +414,7 @@ async def test_the_framework_says_no_in_the_same_words(client: httpx2.AsyncClien
     assert answer.headers["allow"]
 
 
-async def test_a_fault_tells_its_correlation_and_nothing_else(
-    client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_tells_its_correlation_and_nothing_else(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/faults")
     said = problem(answer, 500, "unexpected")
     assert "secret" not in answer.text

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -18,18 +19,21 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from govkernel.domain import NotKnownYet, Refusal
 from govkernel.http.bodies import DECIMAL, Body, NoBody
 from govkernel.http.commands import (
     IMPORT,
     Act,
-    ActionRoute,
     ActionShape,
     CommandAnswer,
-    CommandRoute,
     CommandShape,
+    DirectRoute,
     Intend,
+    answer_command,
+    take_step,
 )
 from govkernel.http.middleware import Around
 from govkernel.http.problems import (
@@ -60,6 +64,7 @@ from govkernel.http.problems import (
 from govkernel.http.queries import DEFAULT_PAGE, HISTORY, LARGEST_PAGE, PAGING, Ask, Window, read_bound, read_cursor
 from govkernel.http.runtime import Runtime
 from govkernel.http.versions import minimum_versions
+from govkernel.metrics import Metrics
 
 QueryFunction = TypeVar("QueryFunction", bound=Callable[..., Awaitable[Any]])
 IntendFunction = TypeVar("IntendFunction", bound=Intend)
@@ -76,6 +81,40 @@ class Lines(StreamingResponse):
     """An answer that takes its time: a line of JSON for each step, and the outcome as the last one."""
 
     media_type = "application/x-ndjson"
+
+
+class Application(FastAPI):
+    """Answers what changes something ahead of all that FastAPI puts around a route, which costs as much again."""
+
+    direct: dict[str, list[DirectRoute]]
+    around: Around | None = None
+
+    def answer_directly(self, routes: Iterable[DirectRoute], metrics: Metrics) -> None:
+        """Find these routes by the first part of the address, and answer them."""
+        self.direct = defaultdict(list)
+        for route in routes:
+            self.direct[_first_part(route.path)].append(route)
+        self.around = Around(_answer_route, metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or what else a server says."""
+        if scope["type"] == "http" and scope["method"] == "POST" and self.around is not None:
+            for route in self.direct.get(_first_part(scope["path"]), ()):
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    scope["app"] = self
+                    scope.update(found)
+                    await self.around(scope, receive, send)
+                    return
+        await super().__call__(scope, receive, send)
+
+
+def _first_part(path: str) -> str:
+    return path[1:].partition("/")[0]
+
+
+async def _answer_route(scope: Scope, receive: Receive, send: Send) -> None:
+    await scope["route"].answer(scope, receive, send)
 
 
 class ServiceApi:
@@ -159,12 +198,11 @@ class ServiceApi:
             described.__name__ = operation
             described.__doc__ = inspect.getdoc(intend)
             described.__signature__ = inspect.Signature(parameters)
-            described.command_shape = CommandShape(
-                body, intend, action, if_match, tuple(name for name in names if name not in texts)
-            )
-            route = CommandRoute(
+            shape = CommandShape(body, intend, action, if_match, tuple(name for name in names if name not in texts))
+            route = DirectRoute(
                 path,
                 endpoint,
+                partial(answer_command, shape),
                 methods=["POST"],
                 name=operation,
                 operation_id=operation,
@@ -217,11 +255,11 @@ class ServiceApi:
                     ),
                 ]
             )
-            described.action_shape = ActionShape(body, act, action, status)
             self.routes.append(
-                ActionRoute(
+                DirectRoute(
                     path,
                     endpoint,
+                    partial(take_step, ActionShape(body, act, action, status)),
                     methods=["POST"],
                     name=operation,
                     operation_id=operation,
@@ -335,7 +373,7 @@ class ServiceApi:
 
         One that does not serve has health and figures only.
         """
-        app = FastAPI(
+        app = Application(
             title=self.title,
             version="1",
             docs_url=None,
@@ -351,6 +389,8 @@ class ServiceApi:
             app.state.runtime = runtime
             _add_health(app, runtime)
             app.add_middleware(Around, metrics=runtime.metrics)
+            if serves:
+                app.answer_directly([route for route in self.routes if isinstance(route, DirectRoute)], runtime.metrics)
         return app
 
     def openapi(self, app: FastAPI | None = None) -> dict[str, Any]:

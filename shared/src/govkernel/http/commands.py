@@ -1,7 +1,7 @@
-"""Commands: one route class reads body, token, key and version in one function, and answers what the ledger says."""
+"""Commands: body, token, key and version are read in one function, and the answer is what the ledger says."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from govevents.document import Origin, canonical
 from govkernel.domain import SubjectId
@@ -149,7 +150,7 @@ Intend = Callable[[Call[Any]], Awaitable[Intent[Any, Any, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class CommandShape:
-    """What the route class knows of one command; `action` is what intents without one of their own ask for."""
+    """What is declared of one command; `action` is what intents without one of their own ask for."""
 
     body: type[Body]
     intend: Intend
@@ -163,7 +164,7 @@ Act = Callable[[Call[Any]], Awaitable[BaseModel]]
 
 @dataclass(frozen=True, slots=True)
 class ActionShape:
-    """What the route class knows of a step that is no command on one stream; `action` is asked for at no node."""
+    """What is declared of a step that is no command on one stream; `action` is asked for at no node."""
 
     body: type[Body]
     act: Act
@@ -171,54 +172,41 @@ class ActionShape:
     status: int
 
 
-class CommandRoute(APIRoute):
-    """The one way in for every command of every service."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function that answers; FastAPI keeps describing the route, and does no work for it."""
-        endpoint: Any = self.endpoint
-        shape: CommandShape = endpoint.command_shape
-
-        async def handle(request: Request) -> Response:
-            correlation = str(request.state.correlation)
-            try:
-                return await answer_command(request, request.app.state.runtime, shape, correlation)
-            except EXPECTED as error:
-                answered = response_for(error, correlation)
-                if answered is None:
-                    raise
-                return answered
-
-        return handle
+Respond = Callable[[Request, Runtime], Awaitable[Response]]
+"""Answers a request; raises what `response_for` knows."""
 
 
-class ActionRoute(APIRoute):
-    """The way in for what operators do: read as strictly as a command, and answered by its own function."""
+class DirectRoute(APIRoute):
+    """A route that FastAPI describes, and does no work for: the way in for everything that changes something."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function that answers."""
-        endpoint: Any = self.endpoint
-        shape: ActionShape = endpoint.action_shape
+    def __init__(self, path: str, endpoint: Callable[..., Any], respond: Respond, **described: Any) -> None:
+        super().__init__(path, endpoint, **described)
+        self.app = self.answer
+        self._respond = respond
 
-        async def handle(request: Request) -> Response:
-            correlation = str(request.state.correlation)
-            runtime: Runtime = request.app.state.runtime
-            try:
-                call = await read_call(request, runtime, shape.body, correlation, if_match_required=False)
-                await runtime.require(call.caller, None, call.context.now, shape.action)
-                answered = await shape.act(call)
-            except EXPECTED as error:
-                response = response_for(error, correlation)
-                if response is None:
-                    raise
-                return response
-            return Response(answered.model_dump_json(), shape.status, media_type="application/json")
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; what is expected to go wrong becomes a problem document."""
+        request = Request(scope, receive)
+        try:
+            response = await self._respond(request, scope["app"].state.runtime)
+        except EXPECTED as error:
+            answered = response_for(error, scope["state"]["correlation"])
+            if answered is None:
+                raise
+            response = answered
+        await response(scope, receive, send)
 
-        return handle
+
+async def take_step(shape: ActionShape, request: Request, runtime: Runtime) -> Response:
+    """Answer a step by its own function, once its caller may take it. Raises what `response_for` knows."""
+    call = await read_call(request, runtime, shape.body, if_match_required=False)
+    await runtime.require(call.caller, None, call.context.now, shape.action)
+    answered = await shape.act(call)
+    return Response(answered.model_dump_json(), shape.status, media_type="application/json")
 
 
 async def read_call(
-    request: Request, runtime: Runtime, body_model: type[Body], correlation: str, *, if_match_required: bool
+    request: Request, runtime: Runtime, body_model: type[Body], *, if_match_required: bool
 ) -> Call[Any]:
     """Read a request that changes something: token, body, version, key, times. Raises what `response_for` knows."""
     runtime.require_started()
@@ -244,18 +232,18 @@ async def read_call(
         actor=str(caller.subject),
         now=now,
         time=told,
-        correlation=correlation,
+        correlation=request.state.correlation,
         origin=origin,
-        traceparent=str(request.state.traceparent),
+        traceparent=request.state.traceparent,
     )
     await runtime.wait_until_seen(minimum_versions(headers.get("gov-min-version")))
     path = {name: str(value) for name, value in request.path_params.items()}
     return Call(runtime=runtime, caller=caller, body=body, path=path, context=context, expected_version=expected)
 
 
-async def answer_command(request: Request, runtime: Runtime, shape: CommandShape, correlation: str) -> Response:
+async def answer_command(shape: CommandShape, request: Request, runtime: Runtime) -> Response:
     """Read one command, decide on it through the ledger, and render the answer. Raises what `response_for` knows."""
-    call = await read_call(request, runtime, shape.body, correlation, if_match_required=shape.if_match)
+    call = await read_call(request, runtime, shape.body, if_match_required=shape.if_match)
     context = call.context
     call.addressed = frozenset(call.path_id(name) for name in shape.path_names)
 
@@ -284,7 +272,7 @@ async def answer_command(request: Request, runtime: Runtime, shape: CommandShape
         runtime.metrics.conflicts.inc()
         raise
     runtime.metrics.append_seconds.observe(time.perf_counter() - started)
-    return _rendered(runtime, answer, correlation)
+    return _rendered(runtime, answer, context.correlation)
 
 
 def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:

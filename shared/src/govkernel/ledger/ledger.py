@@ -358,8 +358,8 @@ class Ledger:
 
         Raises StaleVersion, KeyReused, LedgerUnavailable, DocumentRefused, and what `intend` raises, but for a command
         that was answered before: that gets its answer, whatever would be said today. A Refusal of `intend` is an answer
-        like one of the decider. NotKnownYet is answered too, but leaves no row: what was not known may be known when the
-        same key comes again.
+        like one of the decider. NotKnownYet is answered too, but leaves no row: what was not known may be known when
+        the same key comes again.
         """
         newest = False
         for _ in range(MOST_ATTEMPTS):
