@@ -5,6 +5,7 @@ JOBS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/complete
+PEERS := build/peers
 PACKAGES := contracts shared deploy/gov $(wildcard services/*)
 SOURCES := contracts/src shared/src deploy/gov/src $(wildcard services/*/src)
 TIERS := tests/unit tests/contract tests/integration tests/e2e
@@ -65,7 +66,7 @@ integration: $(STAMP) ## Store, relay, consumers and APIs on a real PostgreSQL a
 e2e: $(STAMP) ## Several services at once
 	@$(BIN)/pytest tests/e2e
 
-bench: $(STAMP) ## What it costs beside what its parts can do; ROWS="append-*" chooses, OPTIONS="--quick" and others
+bench: $(STAMP) $(PEERS)/complete ## What it costs beside what its parts can do; ROWS="append-*" chooses, OPTIONS="--quick" and others
 	@set -f; $(BIN)/python -m tests.benchmarks $(ROWS) $(OPTIONS)
 
 faults: $(STAMP) ## Break real processes by a seed, heal them, judge what is left; FAULT_SECONDS, FAULT_SEED, FAULT_BUGS=all
@@ -88,10 +89,19 @@ lock: $(STAMP) ## Resolve the dependencies anew, to the newest that fit, into re
 	@$(uv_settings) \
 	 $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	   --python-version 3.11 --group dev $(foreach name,kernel events,--no-emit-package gov-$(name)) \
-	   --output-file requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) > /dev/null
+	   --output-file requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) > /dev/null && \
+	 $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	   --python-version 3.11 --output-file tests/benchmarks/requirements.lock tests/benchmarks/requirements.in > /dev/null
 
 clean: ## Remove the virtual environment and every cache
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# What benchmarks are compared with is no part of Gatehouse, so it has an environment of its own.
+$(PEERS)/complete: tests/benchmarks/requirements.lock $(STAMP)
+	@$(BIN)/python -m venv --without-pip --clear $(PEERS)
+	@$(uv_settings) \
+	 $(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes --requirement $<
+	@touch $@
 
 $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or later, or give it: make PYTHON=/path/to/python3" >&2; exit 1; }

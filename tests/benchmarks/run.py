@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from tests.benchmarks import append, contention, deciding, growth, http, latency, memory, projections, relay
+from tests.benchmarks import append, contention, deciding, growth, http, latency, memory, peers, projections, relay
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.row import Row
 
@@ -12,6 +12,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     *append.BENCHMARKS,
     *deciding.BENCHMARKS,
     *contention.BENCHMARKS,
+    *peers.BENCHMARKS,
     *http.BENCHMARKS,
     *relay.BENCHMARKS,
     *projections.BENCHMARKS,
