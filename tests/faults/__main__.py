@@ -49,7 +49,15 @@ async def _seeds_until_caught(servers: Servers, name: str, round_: str, *, seeds
         folder = servers.folder / f"{round_}{seed}"
         folder.mkdir()
         bug = BUGS[name]
-        plan = Plan(seed, bug.seconds, name, settle_s=BUGS_SETTLE_S, calm_s=1.0, more_of=bug.helped_by)
+        plan = Plan(
+            seed,
+            bug.seconds,
+            name,
+            settle_s=BUGS_SETTLE_S,
+            calm_s=2.0 if bug.helped_by else 8.0,
+            more_of=bug.helped_by,
+            pause_s=0.02,
+        )
         try:
             result = await play(servers, plan, folder, f"{round_}{seed}")
         finally:

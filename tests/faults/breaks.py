@@ -87,7 +87,7 @@ class Breaks:
             case ["crash", "replica"]:
                 point = POINTS[int(fault.amount * len(POINTS))]
                 self.servers.seats[fault.target].kill()
-                self.start(fault.target, crash=Crash(point, 1 + int(fault.amount * 1000) % 20))
+                self.start(fault.target, crash=Crash(point, 1 + int(fault.amount * 1000) % 6))
                 self.may_end.add(fault.target)
                 return lambda: self._after_crash(fault.target, point)
             case ["clock", "off"]:

@@ -68,7 +68,7 @@ class Bug:
     sql: Mapping[str, str] = field(default_factory=dict)
     statements: tuple[str, ...] = ()
     helped_by: tuple[str, ...] = ()
-    seconds: float = 12.0
+    seconds: float = 15.0
 
 
 def _ledger(made: type[Ledger]) -> Callable[[Planted], Planted]:

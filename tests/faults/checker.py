@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from tests.faults import jars, tallies
-from tests.faults.consumed import Outcome, consume
+from tests.faults.consumed import Outcome, Record, consume
 from tests.faults.evidence import BoardRows, CommandRow, EventRow, Evidence, definitions, replayed
 from tests.faults.history import Answered, Asked, Began, Entry, Injected, Operation, operations
 from tests.faults.services import CATALOGUE, purse_of
@@ -562,6 +562,23 @@ def topics_equal_ledgers(case: Case) -> Iterator[str]:
                 yield f"{rows.service}: {row.stream}@{row.version} is not on the topic"
 
 
+def watermarks_tell_the_truth(case: Case) -> Iterator[str]:
+    """What was recorded before a watermark lies on the topic, at or before the offsets that it names."""
+    for rows in case.evidence.ledgers.values():
+        first: dict[bytes, Record] = {}
+        for record in sorted(case.evidence.topics[rows.service], key=lambda each: (each.partition, each.offset)):
+            first.setdefault(record.value or b"", record)
+        for mark in case.evidence.watermarks:
+            if mark.service != rows.service:
+                continue
+            for row in rows.events:
+                record_of = first.get(row.document)
+                if row.recorded_at < mark.recorded_until and (
+                    record_of is None or record_of.offset > mark.offsets.get(record_of.partition, -1)
+                ):
+                    yield f"{rows.service}: {row.stream}@{row.version} was not sent before {mark.recorded_until}"
+
+
 def reactions_come_once(case: Case) -> Iterator[str]:
     """Each event that a service reacts to has had its reaction, once, and no reaction has another cause."""
     for kind, definition in definitions(case.evidence.names).items():
@@ -698,6 +715,7 @@ ALWAYS: Final[tuple[Rule, ...]] = (
 
 AT_REST: Final[tuple[Rule, ...]] = (
     topics_equal_ledgers,
+    watermarks_tell_the_truth,
     reactions_come_once,
     timers_ring_once,
     consumers_stand_where_their_topics_end,

@@ -14,7 +14,7 @@ from tests.faults.consumed import Record
 from tests.faults.services import Names, jars_service, tallies_service
 from tests.faults.worker import Kind
 
-from govevents.catalogue import topic_of
+from govevents.catalogue import WATERMARK_TOPIC, topic_of
 from govevents.document import Recorded
 from govkernel.kafka import KafkaAddress, TopicLog
 from govkernel.processes import ServiceDefinition
@@ -85,6 +85,15 @@ class BoardRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Watermark:
+    """What a relay has said: all that was recorded before `recorded_until` lies at or before these offsets."""
+
+    service: str
+    recorded_until: datetime
+    offsets: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that a run leaves. `consumers` is by service and consumer, `boards` by the read model's name."""
 
@@ -93,6 +102,7 @@ class Evidence:
     topics: Mapping[str, tuple[Record, ...]]
     consumers: Mapping[Kind, Mapping[str, ConsumerRows]] = field(default_factory=dict)
     boards: Mapping[str, BoardRows] = field(default_factory=dict)
+    watermarks: tuple[Watermark, ...] = ()
 
 
 @cache
@@ -153,7 +163,14 @@ async def gather(databases: Mapping[Kind, str], kafka: str, names: Names) -> Evi
     topics = {}
     for name in (names.jars, names.tallies, names.mint):
         topics[name] = await _records(kafka, topic_of(name))
-    return Evidence(names, ledgers, topics, consumers, boards)
+    marks = [_watermark(record.value or b"") for record in await _records(kafka, WATERMARK_TOPIC)]
+    return Evidence(names, ledgers, topics, consumers, boards, tuple(marks))
+
+
+def _watermark(value: bytes) -> Watermark:
+    said = json.loads(value)
+    offsets = {int(partition): offset for partition, offset in said["offsets"].items()}
+    return Watermark(said["service"], datetime.fromisoformat(said["recorded_until"]), offsets)
 
 
 async def _records(kafka: str, topic: str) -> tuple[Record, ...]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import IO, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -106,12 +106,19 @@ class History:
 
     path: Path
     entries: list[Entry] = field(default_factory=list)
+    _file: IO[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._file = self.path.open("ab", buffering=0)
 
     def add(self, entry: Entry) -> None:
         """Write an entry down."""
         self.entries.append(entry)
-        with self.path.open("ab") as file:
-            file.write(_encoder.encode(entry) + b"\n")
+        self._file.write(_encoder.encode(entry) + b"\n")
+
+    def close(self) -> None:
+        """Close the file; the entries stay."""
+        self._file.close()
 
 
 def read(path: Path) -> list[Entry]:

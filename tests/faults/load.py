@@ -11,8 +11,8 @@ from uuid import UUID
 import httpx2
 from tests.faults.history import AGAIN, Answered, Asked, History, Invoked, What, now
 
-CLIENTS: Final = 12
-TIMEOUT_S: Final = 4.0
+CLIENTS: Final = 20
+TIMEOUT_S: Final = 3.0
 MOST_ATTEMPTS: Final = 4
 RECENT: Final = 8
 """Among how many of the newest jars clients choose: few, so that they meet."""
@@ -55,7 +55,7 @@ class Load:
             headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S, limits=limits, trust_env=False
         )
 
-    async def run(self, stop: asyncio.Event, *, pause_s: float = 0.15) -> None:
+    async def run(self, stop: asyncio.Event, *, pause_s: float) -> None:
         """Ask until told to stop; every client ends its request first."""
         async with asyncio.TaskGroup() as clients:
             for number in range(CLIENTS):
@@ -92,7 +92,7 @@ class Load:
         await self._attempt(asked, self._random.choice(self._seats()))
 
     def _next(self, random: Random) -> Asked:
-        policies, jars = list(self._known.policies)[-4:], list(self._known.jars)[-RECENT:]
+        policies, jars = list(self._known.policies)[-2:], list(self._known.jars)[-RECENT:]
         drawn = random.random()
         if not policies or drawn < 0.01:
             return self._ask("open_policy", None, "/policies", largest=random.randint(5, 12))
@@ -101,20 +101,20 @@ class Load:
             rings_in_ms = random.choice((0, 200, 1500, 4000, 9000))
             limit = random.randint(2, 9)
             return self._ask("open_jar", None, "/jars", limit=limit, policy=str(policy), rings_in_ms=rings_in_ms)
-        if drawn < 0.17:
+        if drawn < 0.20:
             # Most say which version they have seen, some an old one.
             seen = max(1, self._known.policies[policy] - (random.random() < 0.15))
             path = f"/policies/{policy}/largest"
             return self._ask("change_policy", policy, path, if_match=seen, largest=random.randint(5, 12))
-        if drawn < 0.175 and len(policies) > 1:
+        if drawn < 0.203 and len(policies) > 1:
             return self._ask("close_policy", policy, f"/policies/{policy}/closure", reason="enough")
         jar = random.choice(jars)
-        if drawn < 0.20:
+        if drawn < 0.225:
             if_match = self._known.jars[jar] if random.random() < 0.5 else None
             return self._ask("close_jar", jar, f"/jars/{jar}/closure", if_match=if_match, reason="enough")
-        if drawn < 0.30:
+        if drawn < 0.32:
             return self._ask("get_jar", jar, f"/jars/{jar}")
-        if drawn < 0.32 and self._answered:
+        if drawn < 0.34 and self._answered:
             return self._reusing(random.choice(self._answered[-20:]))
         by = f"coin-{random.randint(0, 10**9)}"
         return self._ask("add_coin", jar, f"/jars/{jar}/coins", by=by, amount=random.randint(1, 12))

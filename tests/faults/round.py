@@ -52,7 +52,7 @@ class Plan:
 
     `bug` is what is wrong with every replica; then the first look that finds something is enough. `settle_s` is how long
     healing may take at most; `calm_s` how long nothing is broken at first; `more_of` are kinds of faults that come more
-    often.
+    often; `pause_s` is how long a client rests between requests.
     """
 
     seed: int
@@ -61,6 +61,7 @@ class Plan:
     settle_s: float = 120.0
     calm_s: float = CALM_S
     more_of: tuple[str, ...] = ()
+    pause_s: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,11 @@ class Result:
 
 async def play(servers: Servers, plan: Plan, folder: Path, round_: str) -> Result:
     """Play a round on servers that are whole; its history is kept in the folder."""
-    return await Round(servers, plan, folder).play(round_)
+    round_of = Round(servers, plan, folder)
+    try:
+        return await round_of.play(round_)
+    finally:
+        round_of.history.close()
 
 
 class Round:
@@ -131,7 +136,7 @@ class Round:
             around.create_task(self._watch(breaks, watched))
             around.create_task(self._sample(watched))
             async with asyncio.TaskGroup() as group:
-                group.create_task(load.run(stop))
+                group.create_task(load.run(stop, pause_s=plan.pause_s))
                 group.create_task(injector.feed(stop))
                 broken = [group.create_task(breaks.run(fault, began)) for fault in faults]
                 for fault in faults:

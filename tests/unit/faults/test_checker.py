@@ -1,12 +1,14 @@
 """The checker finds nothing in a run that was right, and each thing that can be wrong with one."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from tests.faults import jars
 from tests.faults.consumed import Record
-from tests.faults.evidence import BoardRows, ConsumerRows, Evidence, LedgerRows
+from tests.faults.evidence import BoardRows, ConsumerRows, Evidence, LedgerRows, Watermark
 from tests.faults.history import Injected
 from tests.unit.faults.worlds import NAMES, World, in_ledger, on_topic
 
@@ -280,6 +282,22 @@ def test_a_repeated_record_is_no_fault(world: World) -> None:
         return (*records, *(replace(record, offset=record.offset + 1000) for record in reversed(records)))
 
     assert world.findings(on_topic(NAMES.jars, repeated)) == []
+
+
+def test_a_watermark_that_speaks_of_what_was_not_sent_yet_is_found(world: World) -> None:
+    def marked(*, later: int) -> Callable[[Evidence], Evidence]:
+        """A watermark that names the end of each partition, `later` seconds after half of the events."""
+
+        def mark(evidence: Evidence) -> Evidence:
+            sent = evidence.topics[NAMES.jars][:4]
+            offsets = {record.partition: record.offset for record in sent}
+            until = evidence.ledgers["jars"].events[4].recorded_at + timedelta(seconds=later)
+            return replace(evidence, watermarks=(Watermark(NAMES.jars, until, offsets),))
+
+        return mark
+
+    assert world.findings(marked(later=0)) == []
+    assert world.rules(marked(later=1)) == {"watermarks_tell_the_truth"}
 
 
 def test_a_reaction_that_did_not_come_is_found(world: World) -> None:
