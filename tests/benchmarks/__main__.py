@@ -4,14 +4,15 @@ import argparse
 import asyncio
 import signal
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from tests.benchmarks.bench import FULL, QUICK, Bench
-from tests.benchmarks.circumstances import circumstances
-from tests.benchmarks.row import Row, table, write
+from tests.benchmarks.bench import FULL, QUICK, Bench, Benchmark
+from tests.benchmarks.circumstances import circumstances, in_words
+from tests.benchmarks.row import Row, summary, table, write
 from tests.benchmarks.run import NAMES, NoSuchRow, chosen, measure
 
 from gov.runtime.testing import PackagedInfrastructure
@@ -20,7 +21,7 @@ BUILD: Final = Path(__file__).resolve().parents[2] / "build"
 
 
 def main(argv: list[str]) -> int:
-    """0 after a run, also where something fell short; 1 for that with --strict, 2 where it was called wrongly."""
+    """0 after a run; 1 where a row could not be measured or, with --strict, fell short; 2 where it was called wrongly."""
     parser = argparse.ArgumentParser(
         prog="make bench", description="What Gatehouse costs, beside what its parts can do."
     )
@@ -48,16 +49,35 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     with PackagedInfrastructure(quick_start=False) as servers:
         bench = Bench(servers.postgres_url(), servers.kafka_bootstrap, scale, BUILD)
-        rows = asyncio.run(_measured(bench, options.rows))
+        rows, failures = asyncio.run(_measured(bench, options.rows))
     sys.stdout.write(f"\n{table(rows)}\n")
-    return 1 if options.strict and any(row.met is False for row in rows) else 0
+    for failure in failures:
+        sys.stdout.write(f"failed: {failure}\n")
+    return 1 if failures or (options.strict and any(row.met is False for row in rows)) else 0
 
 
-async def _measured(bench: Bench, patterns: list[str]) -> list[Row]:
+async def _measured(bench: Bench, patterns: list[str]) -> tuple[list[Row], list[str]]:
+    """The rows, and which could not be measured; what is known so far is written down after each."""
     stated = await circumstances(bench)
-    rows = await measure(bench, patterns, lambda names: print(names, file=sys.stderr, flush=True))
-    write(bench.build, rows, stated)
-    return rows
+    rows: list[Row] = []
+    failures: list[str] = []
+
+    def begins(each: Benchmark) -> None:
+        sys.stderr.write(f"{' '.join(each.names)} ...\n")
+
+    def ended(measured: list[Row]) -> None:
+        rows.extend(measured)
+        sys.stderr.write("".join(f"  {summary(row)}\n" for row in measured))
+        write(bench.build, rows, stated)
+
+    def failed(each: Benchmark, error: Exception) -> None:
+        failures.append(" ".join(each.names))
+        traceback.print_exception(error)
+
+    await measure(bench, patterns, begins=begins, ended=ended, failed=failed)
+    write(bench.build, rows, stated | {"failed": failures})
+    sys.stdout.write(f"\n{in_words(stated)}\n")
+    return rows, failures
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -46,6 +47,23 @@ async def circumstances(bench: Bench) -> dict[str, Any]:
         "kafka": {"version": kafka_version(), "acks": "all", "brokers": bench.kafka_bootstrap.count(",") + 1},
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
+
+
+def in_words(stated: Mapping[str, Any]) -> str:
+    """What matters most of it, in a few lines."""
+    postgres, kafka, scale = stated["postgres"], stated["kafka"], stated["scale"]
+    machine = (
+        f"{stated['cpus_usable']} of {stated['cpus']} CPUs, {stated['memory_bytes'] / 2**30:.0f} GiB, "
+        f"load {stated['load_average_before'][0]:.1f} before; {stated['system']}, Python {stated['python']}"
+    )
+    servers = (
+        f"PostgreSQL {postgres['server_version']}: fsync {postgres['fsync']}, "
+        f"synchronous_commit {postgres['synchronous_commit']}, shared_buffers {postgres['shared_buffers']}, "
+        f"max_wal_size {postgres['max_wal_size']}; "
+        f"Kafka {kafka['version']}: {kafka['brokers']} broker, acks {kafka['acks']}"
+    )
+    measured = f"{scale['repeats']} repeats by turns, {scale['seconds']} s each where time is given"
+    return f"{machine}\n{servers}\n{measured}"
 
 
 def kafka_version() -> str:

@@ -138,6 +138,12 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
+def summary(row: Row) -> str:
+    """The row in a line, as it is shown while others are being measured."""
+    name, value, unit, against, ratio, spread, at_least, judged = _cells(row)
+    return f"{name}: {value} {unit} against {against}, ratio {ratio} ({spread}), at least {at_least}: {judged}"
+
+
 def figure(value: float) -> str:
     """Three digits that count, and thousands set apart."""
     if abs(value) >= 100:

@@ -42,11 +42,22 @@ def chosen(patterns: Sequence[str]) -> list[Benchmark]:
     ]
 
 
-async def measure(bench: Bench, patterns: Sequence[str], show: Callable[[str], None]) -> list[Row]:
-    """Measure one benchmark after the other; `show` is told of each before it begins."""
-    rows: list[Row] = []
+async def measure(
+    bench: Bench,
+    patterns: Sequence[str],
+    *,
+    begins: Callable[[Benchmark], None],
+    ended: Callable[[list[Row]], None],
+    failed: Callable[[Benchmark, Exception], None],
+) -> None:
+    """Measure one benchmark after the other, telling of each that it begins, and its rows or why there are none."""
     async with bench:
         for each in chosen(patterns):
-            show(", ".join(each.names))
-            rows += await each.measure(bench)
-    return rows
+            begins(each)
+            try:
+                rows = await each.measure(bench)
+            except Exception as error:
+                # A run takes long: what one benchmark can't do is no reason to lose the others.
+                failed(each, error)
+            else:
+                ended(rows)

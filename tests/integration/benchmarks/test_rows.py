@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tests.benchmarks.bench import QUICK, Bench
+from tests.benchmarks.bench import QUICK, Bench, Benchmark
 from tests.benchmarks.circumstances import circumstances
+from tests.benchmarks.row import Row
 from tests.benchmarks.run import measure
 from tests.support.infrastructure import Infrastructure
 
@@ -12,12 +13,24 @@ async def test_a_benchmark_measures_ours_and_its_floor_and_finds_every_event_aft
     infrastructure: Infrastructure, tmp_path: Path
 ) -> None:
     bench = Bench(infrastructure.postgres_url, infrastructure.kafka_bootstrap, QUICK, tmp_path)
-    shown: list[str] = []
-    (row,) = await measure(bench, ["append-8"], shown.append)
-    assert shown == [row.name] == ["append-8"]
-    assert row.value > 0
-    assert row.floor_value
-    assert row.met in (True, False)
+    begun: list[str] = []
+    rows: list[Row] = []
+
+    def failed(_benchmark: Benchmark, error: Exception) -> None:
+        raise error
+
+    await measure(
+        bench,
+        ["append-8", "relay-backlog"],
+        begins=lambda each: begun.extend(each.names),
+        ended=rows.extend,
+        failed=failed,
+    )
+    assert [row.name for row in rows] == begun == ["append-8", "relay-backlog"]
+    for row in rows:
+        assert row.value > 0
+        assert row.floor_value
+        assert row.met in (True, False)
 
 
 async def test_a_run_states_what_it_was_measured_on(infrastructure: Infrastructure, tmp_path: Path) -> None:
