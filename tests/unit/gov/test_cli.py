@@ -88,6 +88,15 @@ def test_a_clean_dry_run_ends_with_0(files: tuple[str, str], capsys: pytest.Capt
         (["parked", "skip", "approvals", "3"], "--reason"),
         (["parked", "skip", "approvals", "3", "--reason", " "], "why"),
         (["parked", "show", "approvals", "0"], "'record'"),
+        (["log", "recover"], "'service'"),
+        (["log", "recover", "projects", "--reason", " "], "why"),
+        (["log", "verify", "--findings", "0"], "--findings"),
+        (["relay", "republish", "projects"], "--reason"),
+        (["relay", "republish", "projects", "--reason", " "], "why"),
+        (["relay", "vouch", "projects"], "--reason"),
+        (["projections", "rollback", "nodes"], "--reason"),
+        (["projections", "rollback", "nodes", "--reason", " "], "why"),
+        (["projections", "diff"], "'name'"),
         (["events", "tail", "--service", "payroll"], "payroll"),
         (["events", "show", "not-an-id"], "'stream'"),
         (["up", "--json"], "--detach"),
@@ -119,6 +128,14 @@ def test_what_is_parked_is_listed_where_services_answer_and_the_others_are_named
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["parked", "list", "--json"]) == Exit.AWAY
+    assert document(capsys) == {"items": [], "away": list(SERVICES)}
+
+
+@pytest.mark.parametrize("arguments", [["log", "verify"], ["relay", "status"]])
+def test_ledgers_are_told_of_where_services_answer_and_the_others_are_named(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--json"]) == Exit.AWAY
     assert document(capsys) == {"items": [], "away": list(SERVICES)}
 
 
