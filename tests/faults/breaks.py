@@ -38,8 +38,7 @@ class Breaks:
     bug: str | None = None
     may_end: set[str] = field(default_factory=set)
     counted: Counter[str] = field(default_factory=Counter)
-    rebuilds: Counter[str] = field(default_factory=Counter)
-    left_late: int = 0
+    besides: Counter[str] = field(default_factory=Counter)
 
     async def run(self, fault: Fault, began: float) -> None:
         """Wait for the fault's time, break, wait, and heal."""
@@ -142,7 +141,7 @@ class Breaks:
         deadline = now() + LEAVES_WITHIN_S
         while seat.pid is not None and now() < deadline:
             await asyncio.sleep(0.1)
-        self.left_late += seat.pid is not None
+        self.besides["member left late"] += seat.pid is not None
         seat.kill()
 
     def _stand_still(self, pid: int | None) -> Heal:
@@ -161,9 +160,9 @@ class Breaks:
                     async with httpx2.AsyncClient(headers=headers, timeout=5, trust_env=False) as client:
                         answer = await client.post(url, json={})
                 except httpx2.HTTPError as error:
-                    self.rebuilds[type(error).__name__] += 1
+                    self.besides[f"rebuild: {type(error).__name__}"] += 1
                 else:
-                    self.rebuilds[str(answer.status_code)] += 1
+                    self.besides[f"rebuild: {answer.status_code}"] += 1
                 return
 
 

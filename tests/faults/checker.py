@@ -381,7 +381,7 @@ def refusals_hold(case: Case) -> Iterator[str]:
             asked = operation.asked
             what = f"operation {asked.operation} ({asked.what})"
             if answer.status == 409 and row is not None and row.stream is not None:
-                reasons = _refused_as(case, operation, answer, row.stream, row.from_version or 0)
+                reasons = _decisions(case, operation, answer, row.stream, row.from_version or 0)
                 if slug_of(answer) not in reasons:
                     yield f"{what} was refused {slug_of(answer)} on {row.stream}@{row.from_version}: {sorted(reasons)}"
             elif answer.status == 412 and asked.stream is not None:
@@ -397,15 +397,34 @@ def refusals_hold(case: Case) -> Iterator[str]:
                 yield f"{what} was answered {answer.status} {slug_of(answer)}"
 
 
-def _refused_as(case: Case, operation: Operation, answer: Answered, stream: UUID, version: int) -> set[str]:
-    """By which names, or `done`, the request can have been answered on this version of its stream."""
+def what_adds_nothing_had_been_done(case: Case) -> Iterator[str]:
+    """An acknowledged command that appended nothing had nothing to append on the version that it was decided on."""
+    for command, operation in case.by_command.items():
+        row = case.commands["jars"].get(command)
+        if row is None or row.stream is None or row.from_version is None or row.from_version != row.to_version:
+            continue
+        for answer in operation.definite[:1]:
+            if answer.status in DONE:
+                ways = _decisions(case, operation, answer, row.stream, row.from_version)
+                if "nothing to do" not in ways:
+                    asked = operation.asked
+                    yield (
+                        f"operation {asked.operation} ({asked.what}) had nothing to add to {row.stream}"
+                        f"@{row.from_version}, where it would have been: {', '.join(sorted(ways))}"
+                    )
+
+
+def _decisions(case: Case, operation: Operation, answer: Answered, stream: UUID, version: int) -> set[str]:
+    """How the request can have been decided on this version of its stream: done, nothing to do, or a refusal's name."""
     asked = operation.asked
     if asked.what in ("change_policy", "close_policy", "open_policy"):
         return {_decided(jars.POLICY, _policy_command(asked), case.state(jars.POLICY, stream, version))}
     state: jars.Jar = case.state(jars.JAR, stream, version)
     if asked.what == "close_jar":
         return {_decided(jars.JAR, jars.CloseJar(asked.fields["reason"]), state)}
-    if asked.what != "add_coin" or state.policy is None:
+    if asked.what == "open_jar":
+        return {"nothing to do" if state.limit else "done"}
+    if state.policy is None:
         return {"jar-unknown"}
     window = case.windows[state.policy]
     possible = range(window.lowest(operation.began), window.highest(answer.at) + 1)
@@ -426,10 +445,9 @@ def _coin(case: Case, asked: Asked, policy: UUID, version: int) -> jars.AddCoin:
 
 def _decided(aggregate: Aggregate[Any, Any, Any], command: Any, state: Any) -> str:
     try:
-        aggregate.decide(command, state)
+        return "done" if aggregate.decide(command, state) else "nothing to do"
     except Refusal as refusal:
         return refusal.slug()
-    return "done"
 
 
 def the_model_explains_every_event(case: Case) -> Iterator[str]:
@@ -706,6 +724,7 @@ ALWAYS: Final[tuple[Rule, ...]] = (
     answers_respect_real_time,
     reads_hold,
     refusals_hold,
+    what_adds_nothing_had_been_done,
     the_model_explains_every_event,
     what_was_relied_on_had_not_moved,
     recorded_times_are_true,

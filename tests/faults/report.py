@@ -39,7 +39,7 @@ def of(result: Result) -> dict[str, Any]:
         "bug": result.plan.bug,
         "injections": dict(sorted(result.injections.items())),
         "injections_in_all": sum(result.injections.values()),
-        "rebuilds_begun": dict(result.rebuilds),
+        "besides": dict(sorted(result.besides.items())),
         "commands": commands(list(case.operations.values())),
         "attempts": sum(len(each.invoked) for each in case.operations.values()),
         "events": {kind: len(rows.events) for kind, rows in case.evidence.ledgers.items()},
@@ -82,7 +82,11 @@ def commands(operations: list[Operation]) -> dict[str, int]:
         attempts = operation.answered.values()
         counted["unavailable at first"] += any(each.status in AGAIN for each in attempts)
         counted["unknown at first"] += any(each.status is None for each in attempts)
-    return dict(sorted(counted.items()))
+        # The answer that was kept is of an attempt before, and each of those was told that nothing was done.
+        counted["unavailable, and done"] += definite[0].repeated and all(
+            each.status in AGAIN for each in attempts if each.at < definite[0].at
+        )
+    return {name: count for name, count in sorted(counted.items()) if count}
 
 
 def text(report: dict[str, Any], *, most_findings: int = 40) -> str:
@@ -95,20 +99,23 @@ def text(report: dict[str, Any], *, most_findings: int = 40) -> str:
         f"seed {report['seed']}, {report['seconds']:.0f} s"
         + (f", with the bug {report['bug']}" if report["bug"] else ""),
         f"injections  {report['injections_in_all']}: " + _listed(report["injections"]),
+        f"besides     {_listed(report['besides']) or '-'}",
         f"commands    {_listed(report['commands'])}; {report['attempts']} requests",
         f"events      {_listed(report['events'])}; records {_listed(report['records'])}",
         f"lost {report['lost']}, doubled {report['doubled']}, misordered {report['misordered']}",
     ]
-    lines += [
-        f"recovery    {name[:-2]}: {each['times']} times, median {seconds(each['p50'])}, longest "
-        f"{seconds(each['longest'])} (bound {each['bound']:.0f} s)"
-        for name, each in report["recovery"].items()
-    ]
-    lines += [
-        f"lag         {name[:-2]}: {each['samples']} samples, median {seconds(each['p50'])}, p99 {seconds(each['p99'])} "
-        f"(bound {each['bound']:.0f} s)"
-        for name, each in report["lag"].items()
-    ]
+    for name, each in report["recovery"].items():
+        over = "  OVER" if (each["longest"] or 0) > each["bound"] else ""
+        lines.append(
+            f"recovery    {name.removesuffix('_s')}: {each['times']} times, median {seconds(each['p50'])}, longest "
+            f"{seconds(each['longest'])} (bound {each['bound']:.0f} s){over}"
+        )
+    for name, each in report["lag"].items():
+        over = "  OVER" if (each["p99"] or 0) > each["bound"] else ""
+        lines.append(
+            f"lag         {name.removesuffix('_s')}: {each['samples']} samples, median {seconds(each['p50'])}, p99 "
+            f"{seconds(each['p99'])} (bound {each['bound']:.0f} s){over}"
+        )
     lines += [
         f"read model  {name}: live {each['live'][:16]} {'=' if each['live'] == each['replay'] else 'IS NOT'} "
         f"replay {each['replay'][:16]}"

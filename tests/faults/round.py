@@ -66,13 +66,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a round. `restless` says what had not come to rest in time, nothing where all had."""
+    """What came of a round. `besides` counts what else was seen; `restless` says what had not come to rest in time."""
 
     plan: Plan
     case: Case
     findings: tuple[Finding, ...]
     injections: Mapping[str, int]
-    rebuilds: Mapping[str, int]
+    besides: Mapping[str, int]
     restless: str
 
 
@@ -117,7 +117,9 @@ class Round:
         try:
             await self._under_faults(load, injector, breaks)
             if plan.bug is not None and (early := await self._first_look(databases)) is not None:
-                return Result(plan, early, tuple(check(early, ALWAYS)), _counted(breaks), dict(breaks.rebuilds), "")
+                return Result(
+                    plan, early, tuple(check(early, ALWAYS)), _seen(breaks.counted), _seen(breaks.besides), ""
+                )
             restless = await self._settle(load, breaks)
         finally:
             await load.close()
@@ -125,7 +127,7 @@ class Round:
         found = check(case) if not restless or plan.bug is None else check(case, ALWAYS)
         if restless and plan.bug is None:
             found.append(Finding("everything_comes_to_rest", restless))
-        return Result(plan, case, (*self.ended, *found), _counted(breaks), dict(breaks.rebuilds), restless)
+        return Result(plan, case, (*self.ended, *found), _seen(breaks.counted), _seen(breaks.besides), restless)
 
     async def _under_faults(self, load: Load, injector: Injector, breaks: Breaks) -> None:
         plan, began = self.plan, now()
@@ -273,5 +275,5 @@ class Round:
         return case if check(case, ALWAYS) else None
 
 
-def _counted(breaks: Breaks) -> dict[str, int]:
-    return {name: count for name, count in breaks.counted.items() if count}
+def _seen(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}

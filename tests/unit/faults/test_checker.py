@@ -165,6 +165,17 @@ def test_a_refusal_that_did_not_hold_is_found(world: World) -> None:
     assert world.rules() == {"refusals_hold"}
 
 
+def test_a_coin_that_is_told_to_be_there_and_is_not_is_found(world: World) -> None:
+    jar = world.do("open_jar", limit=3, policy=str(policy_of(world)), rings_in_ms=0)
+    asked = world.ask("add_coin", jar, by="eve", amount=1)
+    row = replace(world.commands["jars"][-1], command=world.command_of(asked), from_version=1, status=200)
+    world.commands["jars"].append(row)
+    world.told(asked, row)
+    world.ring(jar)
+    world.react()
+    assert world.rules() == {"what_adds_nothing_had_been_done"}
+
+
 def test_a_conflict_that_was_none_is_found(world: World) -> None:
     asked = world.ask("change_policy", policy_of(world), if_match=2, largest=6)
     world.answer(asked, 412, {"facts": {"current_version": "2"}}, version=2)
