@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import structlog
@@ -25,8 +26,13 @@ def withhold_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]
     return {name: _withheld(name, value) for name, value in event.items()}
 
 
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
+
+
 def _withheld(name: str, value: Any) -> Any:
-    if SECRET_NAME.search(name) and isinstance(value, str | bytes):
+    if isinstance(value, str | bytes) and _is_secret(name):
         return WITHHELD
     if isinstance(value, str):
         return SECRET_TEXT.sub(lambda found: (found["before"] or found["scheme"] or "") + WITHHELD, value)

@@ -78,6 +78,7 @@ class Call(Generic[AnyBody]):
         self.caller = caller
         self.body = body
         self.path = path
+        self._ids: dict[str, UUID] = {}
         self.context = context
         self.expected_version = expected_version
         self.loaded: dict[UUID, Loaded[Any]] = {}
@@ -111,7 +112,9 @@ class Call(Generic[AnyBody]):
 
     def path_id(self, name: str) -> UUID:
         """An id in the address. Raises Refused (404) for what can't be an id."""
-        return _uuid(name, self.path[name])
+        if name not in self._ids:
+            self._ids[name] = _uuid(name, self.path[name])
+        return self._ids[name]
 
     def path_text(self, name: str) -> str:
         """A text in the address, as it was sent."""
@@ -210,7 +213,7 @@ async def read_call(
 ) -> Call[Any]:
     """Read a request that changes something: token, body, version, key, times. Raises what `response_for` knows."""
     runtime.require_started()
-    headers = request.headers
+    headers = _headers(request)
     caller = await runtime.verifier.caller(headers.get("authorization"))
     structlog.contextvars.bind_contextvars(subject=str(caller.subject))
     raw = await read_bytes(request)
@@ -222,7 +225,7 @@ async def read_call(
     seen = headers.get("if-match")
     expected = if_match(seen, required=if_match_required)
     digest = sha256(
-        b"\n".join((request.method.encode(), request.url.path.encode(), (seen or "").encode(), canonical(given)))
+        b"\n".join((request.method.encode(), request.scope["path"].encode(), (seen or "").encode(), canonical(given)))
     ).digest()
     clock = runtime.clock()
     now, told, origin = _times(runtime, caller, clock, headers.get("gov-time"), headers.get("gov-demo-time"))
@@ -239,6 +242,11 @@ async def read_call(
     await runtime.wait_until_seen(minimum_versions(headers.get("gov-min-version")))
     path = {name: str(value) for name, value in request.path_params.items()}
     return Call(runtime=runtime, caller=caller, body=body, path=path, context=context, expected_version=expected)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """The first value of each header, by its name in lower case: starlette would search the list for each."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
 
 
 async def answer_command(shape: CommandShape, request: Request, runtime: Runtime) -> Response:
