@@ -1,6 +1,7 @@
 """`python -m tests.faults`: break real processes by a seed, heal them, and judge what is left.
 
-`FAULT_SECONDS` (60) and `FAULT_SEED` (random) set length and run. `FAULT_BUGS` (a name, several with commas, or `all`)
+`FAULT_SECONDS` (60) and `FAULT_SEED` (random) set length and run; `FAULT_ROUNDS` (1) are played by successive seeds, each on
+fresh databases and topics. `FAULT_BUGS` (a name, several with commas, or `all`)
 plants bugs instead, one after the other, each with up to `FAULT_BUG_SEEDS` (5) seeds, and fails where one is not caught. `FAULT_MORE_OF` names kinds of faults, with commas, that are to come more often.
 """
 
@@ -67,20 +68,27 @@ async def _seeds_until_caught(servers: Servers, name: str, round_: str, *, seeds
     return None, []
 
 
-async def run_seed(plan: Plan) -> int:
-    """One run on servers of its own; 0 where nothing was found. What was kept is printed."""
-    print(f"seed {plan.seed}, {plan.seconds:.0f} s", flush=True)
+async def run_rounds(seed: int, rounds: int, *, seconds: float, more_of: tuple[str, ...]) -> int:
+    """So many rounds by successive seeds, on the same servers; 0 where nothing was found. What was kept is printed."""
+    made: list[dict[str, Any]] = []
     servers = Servers()
     try:
         async with servers:
-            result = await play(servers, plan, servers.folder, "1")
+            for number in range(1, rounds + 1):
+                plan = Plan(seed + number - 1, seconds, more_of=more_of)
+                print(f"seed {plan.seed}, {seconds:.0f} s", flush=True)
+                folder = servers.folder / f"round-{number}"
+                folder.mkdir()
+                made.append(report.of(await play(servers, plan, folder, str(number))))
+                print(report.text(made[-1]), flush=True)
+                _write("faults.json", made, Path("build"), servers.folder)
+                await servers.end_round()
     except BaseException:
         print(f"kept: {servers.folder}", flush=True)
         raise
-    made = report.of(result)
-    print(report.text(made))
-    _write("faults.json", made, Path("build"), servers.folder)
-    if result.findings:
+    if rounds > 1:
+        print(report.text_of_all(made))
+    if any(each["findings"] for each in made):
         print(f"kept: {servers.folder}")
         return 1
     servers.forget()
@@ -105,7 +113,8 @@ def main() -> int:
         return asyncio.run(run_bugs(names, seeds=int(_number("FAULT_BUG_SEEDS", 5))))
     seed = int(_number("FAULT_SEED", secrets.randbelow(10**6)))
     more_of = tuple(filter(None, os.environ.get("FAULT_MORE_OF", "").split(",")))
-    return asyncio.run(run_seed(Plan(seed, _number("FAULT_SECONDS", 60), more_of=more_of)))
+    rounds, seconds = int(_number("FAULT_ROUNDS", 1)), _number("FAULT_SECONDS", 60)
+    return asyncio.run(run_rounds(seed, rounds, seconds=seconds, more_of=more_of))
 
 
 def _number(variable: str, default: float) -> float:

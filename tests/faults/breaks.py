@@ -89,7 +89,7 @@ class Breaks:
                 self.start(fault.target, crash=Crash(point, 1 + int(fault.amount * 1000) % 6))
                 self.may_end.add(fault.target)
                 return lambda: self._after_crash(fault.target, point)
-            case ["clock", "off"]:
+            case ["clock", _]:
                 self.servers.seats[fault.target].kill()
                 self.start(fault.target, clock_offset_s=fault.amount)
                 return lambda: self._restart(fault.target)

@@ -546,7 +546,8 @@ BUGS: Final[Mapping[str, Bug]] = {
     "clock unchecked": Bug(
         what="a clock that is off by more than 5 s is not refused",
         sql={SECONDS_OFF: ""},
-        helped_by=("clock off",),
+        helped_by=("clock off", "clock off by days"),
+        seconds=30.0,
     ),
     "answer before commit": Bug(
         what="a command is answered while it is still being written", plant=_ledger(AnswersBeforeCommit)
@@ -568,11 +569,13 @@ BUGS: Final[Mapping[str, Bug]] = {
         what="an event may be of an earlier time than the one before it",
         plant=_ledger(TrustsItsClock),
         helped_by=("clock off",),
+        seconds=30.0,
     ),
     "cause forgotten": Bug(
         what="a reaction may be of an earlier time than its cause",
         plant=_ledger(ForgetsCauses),
         helped_by=("clock off",),
+        seconds=30.0,
     ),
     "stale reads": Bug(what="a query shows what was once true", plant=_stale_reads),
     "timers fired twice": Bug(what="a timer fires twice, as two commands", plant=_timers(RingsTwice)),

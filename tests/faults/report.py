@@ -1,6 +1,7 @@
 """What a run has shown, as JSON and for people."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tests.faults.checker import board_pairs, lost_doubled_misordered
@@ -64,6 +65,32 @@ def of(result: Result) -> dict[str, Any]:
         },
         "findings": [{"rule": finding.rule, "text": finding.text} for finding in result.findings],
     }
+
+
+def text_of_all(reports: Sequence[dict[str, Any]]) -> str:
+    """Several rounds in a few lines."""
+    injections: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
+    for each in reports:
+        injections.update(each["injections"])
+        answers.update(each["commands"])
+    seconds = sum(each["seconds"] for each in reports)
+    longest = {
+        name: max((each["recovery"][name]["longest"] or 0 for each in reports), default=0)
+        for name in reports[0]["recovery"]
+    }
+    found = {each["seed"]: len(each["findings"]) for each in reports if each["findings"]}
+    lost = ", ".join(f"{name} {sum(each[name] for each in reports)}" for name in ("lost", "doubled", "misordered"))
+    return "\n".join(
+        [
+            f"in all {len(reports)} rounds, {seconds / 60:.1f} minutes",
+            f"injections  {sum(injections.values())}: {_listed(dict(sorted(injections.items())))}",
+            f"commands    {_listed(dict(sorted(answers.items())))}",
+            lost,
+            "longest     " + ", ".join(f"{name.removesuffix('_s')} {value:.1f} s" for name, value in longest.items()),
+            f"findings    {sum(found.values())}" + (f", by seed: {found}" if found else ""),
+        ]
+    )
 
 
 def commands(operations: list[Operation]) -> dict[str, int]:

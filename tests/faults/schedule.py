@@ -69,7 +69,8 @@ def kinds(replicas: Sequence[str], joining: str, brokers: int) -> tuple[Kind, ..
         Kind("hold peer", 1, peers, 2.0, 6.0, "broker"),
         Kind("member joins", 2, (joining,), 6.0, 12.0, "member"),
         Kind("crash replica", 6, tuple(replicas), 8.0, 14.0, "replica"),
-        Kind("clock off", 2, tuple(replicas), 4.0, 10.0, "replica", largest=8.0),
+        Kind("clock off", 2, tuple(replicas), 8.0, 15.0, "replica", largest=8.0),
+        Kind("clock off by days", 1, tuple(replicas), 8.0, 15.0, "replica", largest=300_000.0),
         Kind("inject", 12, ("mint", "jars", "tallies"), 0.0, 0.0),
         Kind("rebuild", 1, ("jar_board", "mint_board", "tally_board"), 0.0, 0.0, "rebuild"),
     )
