@@ -4,7 +4,19 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from tests.benchmarks import append, contention, deciding, growth, http, latency, memory, peers, projections, relay
+from tests.benchmarks import (
+    append,
+    contention,
+    deciding,
+    growth,
+    http,
+    latency,
+    memory,
+    peers,
+    projections,
+    reading,
+    relay,
+)
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.row import Row
 
@@ -18,6 +30,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     *projections.BENCHMARKS,
     *latency.BENCHMARKS,
     *growth.BENCHMARKS,
+    *reading.BENCHMARKS,
     *memory.BENCHMARKS,
 )
 NAMES: Final = tuple(name for each in BENCHMARKS for name in each.names)
