@@ -1,5 +1,6 @@
 """Ledger, answers and topic are compared while the service goes on, and whatever differs is named."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -246,3 +247,23 @@ async def test_a_ledger_that_grows_meanwhile_is_still_whole(world: World) -> Non
 
     found = await Reconciliation(world.pool, Growing(world.address), "testing", world.topic, chunk_rows=4).run()
     assert (len(grown), found.counts) == (10, {})
+
+
+async def test_one_that_is_broken_off_leaves_nothing_behind(world: World) -> None:
+    await carried(world, *chain(uuid4(), 3))
+    reached = asyncio.Event()
+
+    class Stuck(TopicLog):
+        async def read(self, *_arguments: Any, **_options: Any) -> AsyncIterator[Any]:
+            reached.set()
+            await asyncio.Event().wait()
+            yield
+
+    running = asyncio.create_task(Reconciliation(world.pool, Stuck(world.address), "testing", world.topic).run())
+    async with asyncio.timeout(20):
+        await reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not await world.pool.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname = 'reconciliation'")
+    assert (await reconciled(world)).counts == {}

@@ -44,18 +44,20 @@ PUBLISHED: Final = "SELECT low_txid::text AS low_txid, tail_seq FROM relay_check
 
 EVENTS: Final = """
 SELECT stream, version, type, time, recorded_at, document, hash FROM events
-WHERE (stream, version) > ($1::uuid, $2::int) ORDER BY stream, version LIMIT $3"""
+WHERE (stream, version) > ($1::uuid, $2::int) ORDER BY stream, version LIMIT {rows}"""
 
 ANSWERS: Final = """
 SELECT command, stream, from_version, to_version, refusal IS NOT NULL AS refused
 FROM commands WHERE command = ANY ($1::uuid[])"""
 
+# A lateral query with a limit is asked row by row; anything else may become a scan of all events for every chunk.
 COMMANDS: Final = """
-WITH chunk AS (SELECT * FROM commands WHERE command > $1::uuid ORDER BY command LIMIT $2)
-SELECT command, stream, from_version, to_version, refusal IS NOT NULL AS refused,
-  coalesce(to_version, 0) = 0 OR EXISTS (
-    SELECT FROM events WHERE events.stream = chunk.stream AND events.version = chunk.to_version) AS there
-FROM chunk ORDER BY command"""
+WITH chunk AS (SELECT * FROM commands WHERE command > $1::uuid ORDER BY command LIMIT {rows})
+SELECT command, chunk.stream, from_version, to_version, refusal IS NOT NULL AS refused,
+  coalesce(to_version, 0) = 0 OR last.version IS NOT NULL AS there
+FROM chunk LEFT JOIN LATERAL (
+  SELECT version FROM events WHERE events.stream = chunk.stream AND events.version = chunk.to_version LIMIT 1
+) AS last ON true ORDER BY command"""
 
 NOT_IN_LEDGER: Final = f"""
 WITH told AS (
@@ -283,7 +285,9 @@ class Reconciliation:
         chain = _Chain(self._find, self.service)
         done = 0
         self.show(Stage("checking events", done, total))
-        while rows := await connection.fetch(EVENTS, chain.stream, chain.version, self.chunk_rows):
+        # The number of rows is written into the query, for a plan that does not know it may sort the whole table.
+        query = EVENTS.format(rows=self.chunk_rows)
+        while rows := await connection.fetch(query, chain.stream, chain.version):
             for row in rows:
                 chain.take(row)
             done += len(rows)
@@ -316,7 +320,8 @@ class Reconciliation:
         total = await connection.fetchval("SELECT count(*) FROM commands", timeout=LONGEST_STATEMENT_S)
         after, done = UUID(int=0), 0
         self.show(Stage("checking commands", done, total))
-        while rows := await connection.fetch(COMMANDS, after, self.chunk_rows):
+        query = COMMANDS.format(rows=self.chunk_rows)
+        while rows := await connection.fetch(query, after):
             for row in rows:
                 begin, end = row["from_version"] or 0, row["to_version"] or 0
                 said = f"it answered with {row['stream']}, versions {begin} to {end}"
