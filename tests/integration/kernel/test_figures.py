@@ -105,6 +105,15 @@ async def test_the_relays_figures_follow_the_ledger(world: World) -> None:
     assert (shown(metrics, "gov_relay_alarm"), shown(metrics, "gov_relay_tail_events")) == (1, 2)
 
 
+async def test_what_the_pool_lends_is_told_when_it_is_asked(world: World) -> None:
+    metrics = Metrics("testing")
+    figures_of(world, metrics, {})
+    async with world.pool.acquire():
+        assert shown(metrics, "gov_pool_connections", state="in_use") == 1
+    assert shown(metrics, "gov_pool_connections", state="in_use") == 0
+    assert shown(metrics, "gov_pool_connections", state="size") == 5
+
+
 async def test_a_consumers_figures_go_with_it(world: World) -> None:
     metrics = Metrics("testing")
     alarm = replace(LEVEL, lag=5, parked={"gap": 2, "fork": 1}, alarm="a fork")

@@ -116,7 +116,8 @@ class Answer:
 class Ledger:
     """A service's events in its own database.
 
-    `clock` gives the time in UTC. `refusal_status` is the edge's: it gives a refusal its HTTP status.
+    `clock` gives the time in UTC. `refusal_status` is the edge's: it gives a refusal its HTTP status. `on_batch` is
+    told how many commands were appended together.
     """
 
     def __init__(
@@ -127,12 +128,14 @@ class Ledger:
         catalogue: Catalogue,
         clock: Callable[[], datetime],
         refusal_status: Callable[[Refusal], int],
+        on_batch: Callable[[int], None] = lambda _commands: None,
     ) -> None:
         self.pool = pool
         self.service = service
         self.catalogue = catalogue
         self.clock = clock
         self.refusal_status = refusal_status
+        self._on_batch = on_batch
         self._subscribers: list[asyncio.Event] = []
         self._states = States()
         self._commits = GroupCommit(self._write, self._settled)
@@ -434,6 +437,7 @@ class Ledger:
                 with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
                     async with self.pool.acquire(timeout=5) as connection:
                         outcomes = await append(connection, batch)
+                    self._on_batch(len(batch))
                     self.wake()
                     return outcomes
         except UNAVAILABLE as error:

@@ -53,6 +53,8 @@ class Figures:
         self._behind_since = behind_since
         self._clock = clock
         self._shown: set[str] = set()
+        metrics.pool_connections.labels("in_use").set_function(lambda: pool.get_size() - pool.get_idle_size())
+        metrics.pool_connections.labels("size").set(pool.get_max_size())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sample until told to stop; a database that is away leaves its figures as they were."""

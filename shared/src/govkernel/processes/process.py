@@ -363,6 +363,7 @@ class Process:
             catalogue=definition.catalogue,
             clock=wiring.clock,
             refusal_status=definition.api.refusal_status,
+            on_batch=self._metrics.append_batch.observe,
         )
         self._wake_relay = ledger.wake
         read_models = ReadModels(
