@@ -73,6 +73,19 @@ commands = Table(
     comment="Every keyed command that was answered, and how; events appended are (from_version, to_version].",
 )
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("stream", Uuid, primary_key=True),
+    Column("fold", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("time", Moment, nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    comment="Folded states of long streams, each with its event and its code; any may be deleted at any time.",
+)
+
 timers = Table(
     "timers",
     metadata,

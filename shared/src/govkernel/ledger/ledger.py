@@ -30,6 +30,7 @@ from govkernel.ledger.append import (
 )
 from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, OfAnotherKind, StaleVersion
 from govkernel.ledger.group_commit import GroupCommit
+from govkernel.ledger.snapshots import EVERY_EVENTS, KEEP, STORED, SnapshotCodec
 from govkernel.ledger.states import Loaded, States
 from govkernel.postgres import UNAVAILABLE, Connection
 
@@ -138,6 +139,7 @@ class Ledger:
         self._on_batch = on_batch
         self._subscribers: list[asyncio.Event] = []
         self._states = States()
+        self._codecs: dict[int, tuple[Aggregate[Any, Any, Any], SnapshotCodec[Any]]] = {}
         self._commits = GroupCommit(self._write, self._settled)
 
     def subscribe(self) -> asyncio.Event:
@@ -166,18 +168,48 @@ class Ledger:
     ) -> Loaded[State]:
         """The stream as the database has it now; the initial state at version 0 where it does not exist.
 
-        What is remembered of it is not read and folded again. Raises OfAnotherKind where the stream is another
-        aggregate's, LedgerCorrupt, LedgerUnavailable.
+        What is remembered of it, or was kept as a snapshot, is not read and folded again. Raises OfAnotherKind where
+        the stream is another aggregate's, LedgerCorrupt, LedgerUnavailable.
         """
         known = self._states.get(aggregate, stream) if connection is None else None
         if known is not None:
-            head, *later = await self._fetch(EVENTS_FROM, stream, known.head.version) or (None,)
-            if head is not None and head["version"] == known.head.version and head["hash"] == known.head.hash:
+            newest, *later = await self._fetch(EVENTS_FROM, stream, known.head.version) or (None,)
+            if newest is not None and newest["version"] == known.head.version and newest["hash"] == known.head.hash:
                 return self._continued(known, later)
             self._states.forget(stream)
+        codec = self._codec(aggregate)
         start = Loaded(aggregate, aggregate.initial, Head(stream, 0, None), None, None)
-        rows = await self._fetch(EVENTS, stream, 0, None, connection=connection)
-        return self._continued(start, rows, remember=connection is None)
+        rows = await self._fetch(STORED, stream, codec.fold, connection=connection)
+        if rows and rows[0]["folded"]:
+            snapshot, *rows = rows
+            state = codec.decode(snapshot["document"])
+            if state is None:
+                rows = await self._fetch(EVENTS, stream, 0, None, connection=connection)
+            else:
+                head = Head(stream, snapshot["version"], snapshot["hash"])
+                start = Loaded(aggregate, state, head, snapshot["time"], snapshot["recorded_at"])
+        loaded = self._continued(start, rows, remember=connection is None)
+        if connection is None and len(rows) >= EVERY_EVENTS:
+            await self._keep(codec, loaded)
+        return loaded
+
+    def _codec(self, aggregate: Aggregate[State, Any, Any]) -> SnapshotCodec[State]:
+        known = self._codecs.get(id(aggregate))
+        if known is None:
+            # The aggregate is kept beside its codec, so that its id stays its own.
+            known = self._codecs[id(aggregate)] = (aggregate, SnapshotCodec(aggregate))
+        return known[1]
+
+    async def _keep(self, codec: SnapshotCodec[State], loaded: Loaded[State]) -> None:
+        """Keep a snapshot, if that can be done: nothing depends on it."""
+        encoded = codec.encode(loaded.state)
+        if encoded is None:
+            return
+        head = loaded.head
+        with contextlib.suppress(LedgerUnavailable):
+            await self._fetch(
+                KEEP, head.stream, codec.fold, head.version, head.hash, encoded, loaded.time, loaded.recorded_at
+            )
 
     async def load_known(self, aggregate: Aggregate[State, Command, Event], stream: UUID) -> Loaded[State]:
         """The stream as it will be once everything under way is committed; the database is asked where it is not known.
@@ -221,24 +253,23 @@ class Ledger:
         self, loaded: Loaded[State], rows: "Sequence[asyncpg.Record]", *, remember: bool = True
     ) -> Loaded[State]:
         """A stream with what follows folded onto it."""
-        if not rows:
-            return loaded
-        aggregate, stream = loaded.aggregate, loaded.head.stream
-        recorded = self._recorded(stream, loaded.head.version, loaded.head.hash, rows)
-        last = recorded[-1]
-        kind = last.envelope.subject.partition("/")[0]
-        if kind != aggregate.name:
-            raise OfAnotherKind(f"There is no {aggregate.name} {stream}: it is a {kind}.", stream=str(stream))
-        continued = Loaded(
-            aggregate,
-            reduce(aggregate.evolve, (one.event for one in recorded), loaded.state),
-            Head(stream, last.envelope.version, last.hash),
-            last.envelope.time,
-            last.envelope.recordedtime,
-        )
-        if remember:
-            self._states.keep(continued)
-        return continued
+        if rows:
+            aggregate, stream = loaded.aggregate, loaded.head.stream
+            recorded = self._recorded(stream, loaded.head.version, loaded.head.hash, rows)
+            last = recorded[-1]
+            kind = last.envelope.subject.partition("/")[0]
+            if kind != aggregate.name:
+                raise OfAnotherKind(f"There is no {aggregate.name} {stream}: it is a {kind}.", stream=str(stream))
+            loaded = Loaded(
+                aggregate,
+                reduce(aggregate.evolve, (one.event for one in recorded), loaded.state),
+                Head(stream, last.envelope.version, last.hash),
+                last.envelope.time,
+                last.envelope.recordedtime,
+            )
+        if remember and loaded.head.version:
+            self._states.keep(loaded)
+        return loaded
 
     async def head(self, stream: UUID) -> Head:
         """The newest version of a stream, and its hash."""
