@@ -75,9 +75,13 @@ async def measure(bench: Bench) -> list[Row]:
                         )
                     )
 
+                # Opens the connections, and lets each server meet everybody's token.
+                await ours()
+                beforehand = await floor()
                 of_ours, of_floor = await interleaved(scale.repeats, ours, floor)
         inserted = await _run(url, "SELECT count(*) FROM events WHERE type = 'bare.Inserted'")
-        assert inserted == sum(each.answered_in_all for each in of_floor), f"{inserted} rows of the floor are there"
+        expected = sum(each.answered_in_all for each in (beforehand, *of_floor))
+        assert inserted == expected, f"{inserted} rows of the floor are there, {expected} expected"
         said = [
             (UUID(stream), version)
             for of_connection, newest in zip(funds, versions, strict=True)
