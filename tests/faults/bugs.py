@@ -588,8 +588,8 @@ BUGS: Final[Mapping[str, Bug]] = {
     "naive relay cursor": Bug(
         what="the relay sends what lies behind the highest number that it has sent",
         plant=lambda planted: replace(planted, wiring=replace(planted.wiring, relay=NaiveRelay)),
+        sql={"  written := true;": "  PERFORM pg_sleep(random() * 0.1);\n  written := true;"},
         statements=("CREATE TABLE naive_cursor (last bigint)", "INSERT INTO naive_cursor VALUES (0)"),
-        helped_by=("slow link", "hold link"),
     ),
     "acknowledgement ignored": Bug(
         what="the relay goes on before anything was acknowledged",
