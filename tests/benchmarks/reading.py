@@ -3,13 +3,16 @@
 Nothing is asked of these rows; they tell how cost grows.
 """
 
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.benchmarks.bench import Bench, Benchmark
-from tests.benchmarks.callers import callers
+from tests.benchmarks.callers import Answered, callers
 from tests.benchmarks.fund import CATALOGUE, FUND
 from tests.benchmarks.growth import large_log
 from tests.benchmarks.ledgers import fill, ledger_at, utc_now
@@ -27,48 +30,75 @@ ROWS_OF: Final = "SELECT version, document, hash FROM events WHERE stream = $1 O
 
 
 async def load(bench: Bench, length: int) -> list[Row]:
-    """Streams of which nothing is remembered, read, decoded, checked and folded, against the bare rows."""
-    streams = [uuid4() for _ in range(STREAMS)]
-    async with bench.database() as url, ledger_at(url) as opened:
-        await fill(url, streams, length)
-        turn = 0
-
-        async def loaded(_caller: int) -> None:
-            nonlocal turn
-            turn += 1
-            # A ledger that was never asked remembers nothing.
-            ledger = Ledger(
-                opened.pool,
-                service=opened.service,
-                catalogue=CATALOGUE,
-                clock=utc_now,
-                refusal_status=opened.refusal_status,
-            )
-            found = await ledger.load(FUND, streams[turn % STREAMS])
-            assert found.head.version == length
-            assert found.state.drawn_minor == sum(range(2, length + 1))
+    """Streams that are read, decoded, checked and folded from their beginning, against the bare rows."""
+    async with long_streams(bench, length) as (ledger, streams):
+        turns = itertools.cycle(streams)
 
         async def fetched(_caller: int) -> None:
-            nonlocal turn
-            turn += 1
-            async with opened.pool.acquire() as connection:
-                assert len(await connection.fetch(ROWS_OF, streams[turn % STREAMS])) == length
+            async with ledger.pool.acquire() as connection:
+                assert len(await connection.fetch(ROWS_OF, next(turns))) == length
 
         of_ours, of_floor = await interleaved(
             bench.scale.repeats,
-            lambda: callers(1, bench.scale.seconds, loaded),
+            lambda: callers(1, bench.scale.seconds, lambda _caller: fold_all(ledger, next(turns), length)),
             lambda: callers(1, bench.scale.seconds, fetched),
         )
-    return [
-        Row(
-            name=f"load-{length}",
-            unit="ms",
-            ours=tuple(1000 / each.per_second for each in of_ours),
-            floor=tuple(1000 / each.per_second for each in of_floor),
-            against="asyncpg fetching the same rows, and nothing else",
-            less_is_better=True,
+    return [_load_row(f"load-{length}", of_ours, of_floor, "asyncpg fetching the same rows, and nothing else")]
+
+
+async def load_with_snapshot(bench: Bench) -> list[Row]:
+    """The longest streams, by ledgers that remember nothing but find the snapshot, against folding all of each."""
+    length = LENGTHS[-1]
+    async with long_streams(bench, length) as (ledger, streams):
+        turns = itertools.cycle(streams)
+
+        async def loaded(_caller: int) -> None:
+            forgetful = Ledger(
+                ledger.pool,
+                service=ledger.service,
+                catalogue=CATALOGUE,
+                clock=utc_now,
+                refusal_status=ledger.refusal_status,
+            )
+            found = await forgetful.load(FUND, next(turns))
+            assert found.head.version == length
+            assert found.state.drawn_minor == sum(range(2, length + 1))
+
+        # The first to load a long stream keeps its snapshot.
+        for _ in streams:
+            await loaded(0)
+        of_ours, of_floor = await interleaved(
+            bench.scale.repeats,
+            lambda: callers(1, bench.scale.seconds, loaded),
+            lambda: callers(1, bench.scale.seconds, lambda _caller: fold_all(ledger, next(turns), length)),
         )
-    ]
+    return [_load_row(f"load-snapshot-{length}", of_ours, of_floor, "the same without a snapshot")]
+
+
+async def fold_all(ledger: Ledger, stream: UUID, length: int) -> None:
+    """Load a stream from its beginning, whatever is known of it."""
+    state = FUND.fold(one.event for one in await ledger.events(stream))
+    assert state.drawn_minor == sum(range(2, length + 1))
+
+
+@contextlib.asynccontextmanager
+async def long_streams(bench: Bench, length: int) -> AsyncIterator[tuple[Ledger, list[UUID]]]:
+    """A ledger with some streams of a length."""
+    streams = [uuid4() for _ in range(STREAMS)]
+    async with bench.database() as url, ledger_at(url) as ledger:
+        await fill(url, streams, length)
+        yield ledger, streams
+
+
+def _load_row(name: str, ours: Sequence[Answered], floor: Sequence[Answered], against: str) -> Row:
+    return Row(
+        name=name,
+        unit="ms",
+        ours=tuple(1000 / each.per_second for each in ours),
+        floor=tuple(1000 / each.per_second for each in floor),
+        against=against,
+        less_is_better=True,
+    )
 
 
 async def as_of_then(bench: Bench) -> list[Row]:
@@ -122,5 +152,6 @@ async def _milliseconds(bench: Bench, engine: AsyncEngine, query: Any, *, rows: 
 
 BENCHMARKS: Final = (
     *(Benchmark((f"load-{length}",), partial(load, length=length)) for length in LENGTHS),
+    Benchmark((f"load-snapshot-{LENGTHS[-1]}",), load_with_snapshot),
     Benchmark(("as-of-one", "as-of-page"), as_of_then),
 )
