@@ -37,8 +37,7 @@ async def run_bugs(names: Sequence[str], *, seeds: int) -> int:
                 uncaught.append(name)
             said = f"caught with seed {caught}: {', '.join(rules)}" if caught else f"NOT CAUGHT in {seeds} seeds"
             print(f"{name:28} {said}", flush=True)
-    servers.forget()
-    _write("faults-bugs.json", rows, Path("build"))
+    _write("faults-bugs.json", rows, Path("build"), servers.folder)
     print(
         f"{len(names) - len(uncaught)} of {len(names)} bugs caught" + "".join(f"\n  not: {each}" for each in uncaught)
     )
@@ -63,6 +62,7 @@ async def _seeds_until_caught(servers: Servers, name: str, round_: str, *, seeds
             result = await play(servers, plan, folder, f"{round_}{seed}")
         finally:
             await servers.end_round()
+        _write("faults.json", report.of(result), folder)
         if result.findings:
             return seed, sorted({finding.rule for finding in result.findings})
     return None, []

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from tests.faults.breaks import Breaks
 from tests.faults.checker import ALWAYS, Case, Finding, check
-from tests.faults.evidence import gather
+from tests.faults.evidence import definitions, gather
 from tests.faults.history import Began, History, Measured, now
 from tests.faults.inject import Injector
 from tests.faults.load import Load
@@ -247,7 +247,8 @@ class Round:
                     relay = (await client.get(url)).json()
                 if relay.get("lag_rows") != 0 or not relay.get("verified"):
                     return f"{name}: the relay is behind: {relay}"
-            for kind in ("jars", "tallies"):
+            services: tuple[Kind, ...] = ("jars", "tallies")
+            for kind in services:
                 connection = await asyncpg.connect(self.servers.database(kind), timeout=5)
                 try:
                     if waiting := await connection.fetchval("SELECT count(*) FROM timers"):
@@ -257,6 +258,11 @@ class Round:
                     rows = await connection.fetch(READ)
                 finally:
                     await connection.close(timeout=5)
+                definition = definitions(self.servers.names)[kind]
+                wanted = {reacts.name(definition.name) for reacts in definition.reactions}
+                wanted |= {model.name for model in definition.read_models}
+                if missing := wanted - {row["consumer"].partition("/")[0] for row in rows}:
+                    return f"{kind}: {', '.join(sorted(missing))} have not begun to read"
                 for row in rows:
                     ends = sum((await log.extent(row["topic"])).ends.values())
                     if row["read"] != ends:
