@@ -24,6 +24,11 @@ class Settings(BaseSettings):
     demo: bool = Field(default=False, description="whether the demo clock may be used, under the demo issuer")
     log_format: Literal["json", "text"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="where traces are sent by OTLP over HTTP; none are made without it",
+    )
     longest_lag_s: float = Field(
         default=30.0, gt=0, description="how far a consumer may be behind before the service is not ready"
     )

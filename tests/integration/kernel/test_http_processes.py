@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +15,12 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+import uvicorn
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from tests.integration.kernel import jar_service
 from tests.support.topics import create_topic
 
@@ -227,6 +234,56 @@ async def test_a_service_that_cannot_read_what_it_reacts_to_is_not_ready_until_i
         await until(says_so)
         topic(service=unheard)
         await until(lambda: _some(readiness(client), 200))
+
+
+@asynccontextmanager
+async def collector(spans: list[tuple[str, str]]) -> AsyncIterator[str]:
+    """Takes traces as OTLP over HTTP has them, and keeps of each span its name and its trace."""
+
+    async def take(request: Request) -> Response:
+        sent = ExportTraceServiceRequest.FromString(await request.body())
+        spans.extend(
+            (span.name, span.trace_id.hex())
+            for each in sent.resource_spans
+            for scope in each.scope_spans
+            for span in scope.spans
+        )
+        return Response(media_type="application/x-protobuf")
+
+    application = Starlette(routes=[Route("/v1/traces", take, methods=["POST"])])
+    server = uvicorn.Server(uvicorn.Config(application, log_config=None, lifespan="off", ws="none"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def test_traces_are_sent_where_the_environment_says_and_a_stop_sends_the_last_ones(
+    database: str, kafka: str, service: str, issuer: str
+) -> None:
+    (port,) = choose_ports(1)
+    spans: list[tuple[str, str]] = []
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    async with collector(spans) as endpoint:
+        environment = environment_of(service, database, kafka, issuer, port)
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+        async with (
+            process("-m", "tests.integration.kernel.jar_service", "api", **environment) as running,
+            process("-m", "tests.integration.kernel.jar_service", "relay", **{**environment, "GOV_HTTP_PORT": "0"}),
+            client_of(port, issuer) as client,
+        ):
+            await until(lambda: _some(readiness(client), 200))
+            headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+            opened = await client.post("/jars", json={"limit": 3}, headers=headers)
+            assert opened.status_code == 201, opened.text
+            assert opened.headers["traceparent"].startswith(f"00-{trace}-")
+            running.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(20):
+                await running.wait()
+    assert ("POST openJar", trace) in spans
 
 
 async def _some(asked: Any, status: int) -> Any:

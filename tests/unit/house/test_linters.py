@@ -31,6 +31,7 @@ KERNEL = [
     "settings",
     "logging",
     "metrics",
+    "tracing",
     "pause",
     "tables",
     "domain",

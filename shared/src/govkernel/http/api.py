@@ -64,7 +64,6 @@ from govkernel.http.problems import (
 from govkernel.http.queries import DEFAULT_PAGE, HISTORY, LARGEST_PAGE, PAGING, Ask, Window, read_bound, read_cursor
 from govkernel.http.runtime import Runtime
 from govkernel.http.versions import minimum_versions
-from govkernel.metrics import Metrics
 
 QueryFunction = TypeVar("QueryFunction", bound=Callable[..., Awaitable[Any]])
 IntendFunction = TypeVar("IntendFunction", bound=Intend)
@@ -89,12 +88,12 @@ class Application(FastAPI):
     direct: dict[str, list[DirectRoute]]
     around: Around | None = None
 
-    def answer_directly(self, routes: Iterable[DirectRoute], metrics: Metrics) -> None:
+    def answer_directly(self, routes: Iterable[DirectRoute], runtime: Runtime) -> None:
         """Find these routes by the first part of the address, and answer them."""
         self.direct = defaultdict(list)
         for route in routes:
             self.direct[_first_part(route.path)].append(route)
-        self.around = Around(_answer_route, metrics)
+        self.around = Around(_answer_route, runtime.metrics, runtime.tracing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or what else a server says."""
@@ -388,9 +387,9 @@ class ServiceApi:
         if runtime is not None:
             app.state.runtime = runtime
             _add_health(app, runtime)
-            app.add_middleware(Around, metrics=runtime.metrics)
+            app.add_middleware(Around, metrics=runtime.metrics, tracing=runtime.tracing)
             if serves:
-                app.answer_directly([route for route in self.routes if isinstance(route, DirectRoute)], runtime.metrics)
+                app.answer_directly([route for route in self.routes if isinstance(route, DirectRoute)], runtime)
         return app
 
     def openapi(self, app: FastAPI | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from govkernel.http.problems import unexpected
 from govkernel.logging import logger
 from govkernel.metrics import Metrics
+from govkernel.tracing import Tracing
 
 TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
 QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
@@ -37,16 +38,23 @@ def trace_of(traceparent: str | None) -> tuple[str, str]:
 class Around:
     """Pure ASGI, so that a request costs no task and streams stay streams."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        trace, traceparent = trace_of(Headers(scope=scope).get("traceparent"))
+        given = Headers(scope=scope).get("traceparent")
+        request = None
+        if self._tracing is not None and scope["path"] not in QUIET:
+            request = self._tracing.request(given)
+            trace, traceparent = request.trace, request.traceparent
+        else:
+            trace, traceparent = trace_of(given)
         correlation = str(UUID(trace))
         state: dict[str, Any] = scope.setdefault("state", {})
         state["correlation"] = correlation
@@ -80,6 +88,8 @@ class Around:
             seconds = time.perf_counter() - started
             route = scope.get("route")
             operation = getattr(route, "operation_id", None) or "none"
+            if request is not None:
+                request.end(scope["method"], operation, status)
             self._metrics.requests.labels(operation, scope["method"], str(status)).inc()
             self._metrics.request_seconds.labels(operation).observe(seconds)
             if scope["path"] not in QUIET:

@@ -21,6 +21,7 @@ from govkernel.logging import logger
 from govkernel.metrics import Metrics
 from govkernel.readmodels import ReadModels
 from govkernel.relay import Reconciled, Relay, Stage
+from govkernel.tracing import Tracing
 
 LONGEST_WAIT_S: Final = 5.0
 
@@ -124,6 +125,7 @@ class Runtime:
     demo: bool = False
     timers: Timers | None = None
     operations: Operations | None = None
+    tracing: Tracing | None = None
 
     def require_started(self) -> None:
         """Raises Refused (503) while the process starts or stops, for what decides about access is not there then."""

@@ -28,6 +28,7 @@ from govevents.registry import CATALOGUE
 from govkernel import logging as logs
 from govkernel.access import ACCESS_MODELS, Access, Policy, PolicyRefused
 from govkernel.consumer import Consumer, Handler, Parked, Reader
+from govkernel.consumer.traced import TracedHandler
 from govkernel.domain.aggregate import Aggregate
 from govkernel.http.api import ServiceApi
 from govkernel.http.auth import IssuerKeys, TokenVerifier
@@ -46,6 +47,7 @@ from govkernel.reactions import Needs, React, ReactionHandler
 from govkernel.readmodels import Progress, ReadModel, ReadModels, Watermarks
 from govkernel.relay import Producer, Reconciled, Reconciliation, Relay, Stage, adopt
 from govkernel.settings import Settings
+from govkernel.tracing import Tracing, exporting_provider
 
 ROLES: Final = ("api", "relay", "consumer", "migrate", "adopt", "all", "openapi")
 LARGEST_POOL: Final = 20
@@ -285,6 +287,8 @@ class Process:
         self._migrates = role == "all" and settings.migration_database_url is not None
         self._replica: UUID = uuid4()
         self._metrics = Metrics(definition.name)
+        self._provider = exporting_provider(definition.name) if settings.otlp_endpoint else None
+        self._tracing = Tracing(self._provider) if self._provider is not None else None
         self._running: dict[str, Consumer] = {}
         self._seen = _KafkaSeen()
         self._address = KafkaAddress(settings.kafka_bootstrap_servers)
@@ -332,6 +336,8 @@ class Process:
             # The relay ends last, so that what was appended while draining is on its way too.
             await tasks.stop("relay", timeout_s=DRAIN_RELAY_S)
             await self._topics.close()
+        if self._provider is not None:
+            await asyncio.to_thread(self._provider.shutdown)
         await engine.dispose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
@@ -441,6 +447,7 @@ class Process:
                 consumers=lambda: tuple(self._running.values()),
                 read_models=read_models,
             ),
+            tracing=self._tracing,
         )
         return runtime, parts, relay, handlers
 
@@ -461,7 +468,7 @@ class Process:
     def _follower(self, pool: "asyncpg.Pool[Any]", handler: Handler) -> _Followed:
         consumer = Consumer(
             pool,
-            self._wiring.handler(handler),
+            self._traced(self._wiring.handler(handler)),
             self._definition.catalogue,
             reader=self._wiring.reader(self._address, topic_of(handler.service)),
             topics=self._topics,
@@ -470,6 +477,9 @@ class Process:
             on_applied=self._nudge_all,
         )
         return _Followed(consumer, self._running)
+
+    def _traced(self, handler: Handler) -> Handler:
+        return handler if self._tracing is None else TracedHandler(handler, self._tracing)
 
     def _nudge_all(self) -> None:
         # What one consumer has learnt may be what another one's rejected events wait for, and what it has appended
