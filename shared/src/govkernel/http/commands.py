@@ -1,5 +1,6 @@
 """Commands: body, token, key and version are read in one function, and the answer is what the ledger says."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -43,6 +44,7 @@ Command = TypeVar("Command")
 Event = TypeVar("Event")
 
 LONGEST_KEY: Final = 200
+LONGEST_READING_S: Final = 5.0
 IMPORT: Final = "import"
 
 
@@ -258,9 +260,10 @@ async def answer_command(shape: CommandShape, request: Request, runtime: Runtime
     async def intend(newest: bool) -> Intent[Any, Any, Any]:
         call.loaded.clear()
         call.newest = newest
-        intent = await shape.intend(call)
-        if intent.stream in call.addressed and intent.stream not in call.loaded:
-            await call.load(intent.aggregate, intent.stream)
+        async with asyncio.timeout(LONGEST_READING_S):
+            intent = await shape.intend(call)
+            if intent.stream in call.addressed and intent.stream not in call.loaded:
+                await call.load(intent.aggregate, intent.stream)
         if not newest and call.loaded.keys() - {intent.stream}:
             # What the address names is not what is written: nothing would find out that it was stale.
             return await intend(True)

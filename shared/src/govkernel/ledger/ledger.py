@@ -30,7 +30,8 @@ from govkernel.ledger.append import (
 )
 from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, OfAnotherKind, StaleVersion
 from govkernel.ledger.group_commit import GroupCommit
-from govkernel.ledger.snapshots import EVERY_EVENTS, KEEP, STORED, SnapshotCodec
+from govkernel.ledger.group_load import GroupLoad, Wanted, read
+from govkernel.ledger.snapshots import EVERY_EVENTS, KEEP, SnapshotCodec
 from govkernel.ledger.states import Loaded, States
 from govkernel.postgres import UNAVAILABLE, Connection
 
@@ -47,10 +48,6 @@ DONE: Final = 200
 EVENTS: Final = """
 SELECT version, document, hash FROM events
 WHERE stream = $1 AND version > $2 AND ($3::int IS NULL OR version <= $3) ORDER BY version"""
-
-EVENTS_FROM: Final = """
-SELECT version, CASE WHEN version > $2 THEN document END AS document, hash FROM events
-WHERE stream = $1 AND version >= $2 ORDER BY version"""
 
 FOUND: Final = "SELECT stream FROM stream_links WHERE kind = $1 AND target = $2 ORDER BY stream"
 
@@ -141,6 +138,7 @@ class Ledger:
         self._states = States()
         self._codecs: dict[int, tuple[Aggregate[Any, Any, Any], SnapshotCodec[Any]]] = {}
         self._commits = GroupCommit(self._write, self._settled)
+        self._loads = GroupLoad(self._read)
 
     def subscribe(self) -> asyncio.Event:
         """An event that is set after every append of this process; whoever waits clears it."""
@@ -171,15 +169,15 @@ class Ledger:
         What is remembered of it, or was kept as a snapshot, is not read and folded again. Raises OfAnotherKind where
         the stream is another aggregate's, LedgerCorrupt, LedgerUnavailable.
         """
-        known = self._states.get(aggregate, stream) if connection is None else None
-        if known is not None:
-            newest, *later = await self._fetch(EVENTS_FROM, stream, known.head.version) or (None,)
+        codec = self._codec(aggregate)
+        if connection is None and (known := self._states.get(aggregate, stream)) is not None:
+            newest, *later = await self._loads.load(Wanted(stream, codec.fold, known.head.version)) or (None,)
             if newest is not None and newest["version"] == known.head.version and newest["hash"] == known.head.hash:
                 return self._continued(known, later)
             self._states.forget(stream)
-        codec = self._codec(aggregate)
+        wanted = Wanted(stream, codec.fold, 0)
+        rows = await self._loads.load(wanted) if connection is None else (await read(connection, [wanted]))[0]
         start = Loaded(aggregate, aggregate.initial, Head(stream, 0, None), None, None)
-        rows = await self._fetch(STORED, stream, codec.fold, connection=connection)
         if rows and rows[0]["folded"]:
             snapshot, *rows = rows
             state = codec.decode(snapshot["document"])
@@ -192,6 +190,13 @@ class Ledger:
         if connection is None and len(rows) >= EVERY_EVENTS:
             await self._keep(codec, loaded)
         return loaded
+
+    async def _read(self, wanted: Sequence[Wanted]) -> "Sequence[list[asyncpg.Record]]":
+        try:
+            async with self.pool.acquire(timeout=LOOKUP_TIMEOUT_S) as connection:
+                return await read(connection, wanted, timeout_s=LOOKUP_TIMEOUT_S)
+        except UNAVAILABLE as error:
+            raise unavailable(error) from error
 
     def _codec(self, aggregate: Aggregate[State, Any, Any]) -> SnapshotCodec[State]:
         known = self._codecs.get(id(aggregate))
@@ -217,8 +222,10 @@ class Ledger:
         It may be stale, and may never come to be. So it is for commands that write this very stream: their append finds
         that out. Raises as `load`.
         """
-        known = self._commits.newest(aggregate, stream) or self._states.get(aggregate, stream)
-        return known or await self.load(aggregate, stream)
+        return self._known(aggregate, stream) or await self.load(aggregate, stream)
+
+    def _known(self, aggregate: Aggregate[State, Command, Event], stream: UUID) -> Loaded[State] | None:
+        return self._commits.newest(aggregate, stream) or self._states.undoubted(aggregate, stream)
 
     async def _fetch(
         self, query: str, *arguments: object, connection: Connection | None = None
@@ -226,8 +233,9 @@ class Ledger:
         try:
             if connection is not None:
                 return await connection.fetch(query, *arguments)
-            async with self.pool.acquire(timeout=5) as own:
-                return await own.fetch(query, *arguments)
+            async with self.pool.acquire(timeout=LOOKUP_TIMEOUT_S) as own:
+                # A database that stands still is found out where nothing has been sent that might be done later.
+                return await own.fetch(query, *arguments, timeout=LOOKUP_TIMEOUT_S)
         except UNAVAILABLE as error:
             raise unavailable(error) from error
 
@@ -436,18 +444,15 @@ class Ledger:
     ) -> tuple[Append, Loaded[Any] | None]:
         """What is to be appended, decided on what is known, or on what the database says where `newest`."""
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-                # A database that stands still is found out here, where nothing has been sent that might be done later.
-                intent = await intend(newest)
-                loaded = intent.loaded
-                if loaded is None and newest:
-                    await self._commits.settle(intent.stream)
-                    loaded = await self.load(intent.aggregate, intent.stream)
-                elif loaded is None:
-                    loaded = await self.load_known(intent.aggregate, intent.stream)
-                stale = expected_version is not None and loaded.head.version != expected_version
-                if stale and not newest:
-                    await self._commits.settle(intent.stream)
+            intent = await intend(newest)
+            loaded = intent.loaded
+            if loaded is None and newest:
+                await self._settle(intent.stream)
+                loaded = await self.load(intent.aggregate, intent.stream)
+            elif loaded is None:
+                # Not by `load_known`: most streams are known, and a coroutine is felt here.
+                known = self._known(intent.aggregate, intent.stream)
+                loaded = known or await self.load(intent.aggregate, intent.stream)
         except NotKnownYet:
             raise
         except Refusal as refusal:
@@ -457,9 +462,18 @@ class Ledger:
             return self.refused(context, refusal, Head(context.command, 0, None)), None
         except TimeoutError as error:
             raise unavailable(error) from error
-        if expected_version is not None and stale:
+        if expected_version is not None and loaded.head.version != expected_version:
+            if not newest:
+                await self._settle(intent.stream)
             raise StaleVersion(intent.stream, expected_version, loaded.head.version)
         return self.prepare(context, intent, loaded)
+
+    async def _settle(self, stream: UUID) -> None:
+        try:
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+                await self._commits.settle(stream)
+        except TimeoutError as error:
+            raise unavailable(error) from error
 
     async def _write(self, batch: Sequence[Append]) -> Sequence[Outcome]:
         """Write a batch in a transaction of its own, whatever rivals of other processes do meanwhile."""
@@ -482,10 +496,10 @@ class Ledger:
                 if after is not None and item.documents:
                     self._states.keep(after)
             case Conflict(current=current):
-                self._states.forget(item.expected.stream)
-                self._states.forget(current.stream)
+                self._states.doubt(item.expected.stream)
+                self._states.doubt(current.stream)
             case AnsweredBefore() | KeyReused() | LedgerUnavailable():
-                self._states.forget(item.expected.stream)
+                self._states.doubt(item.expected.stream)
 
 
 def _latest(moment: datetime, *others: datetime | None) -> datetime:

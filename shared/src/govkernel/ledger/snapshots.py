@@ -21,15 +21,6 @@ State = TypeVar("State")
 EVERY_EVENTS: Final = 100
 """So many events read at once are worth a snapshot."""
 
-STORED: Final = """
-WITH kept AS MATERIALIZED (
-  SELECT snapshots.* FROM snapshots JOIN events USING (stream, version, hash) WHERE stream = $1 AND fold = $2)
-SELECT version, hash, state AS document, time, recorded_at, true AS folded FROM kept
-UNION ALL
-SELECT version, hash, document, NULL, NULL, false FROM events
-WHERE stream = $1 AND version > coalesce((SELECT version FROM kept), 0)
-ORDER BY version"""
-
 KEEP: Final = """
 INSERT INTO snapshots (stream, fold, version, hash, state, time, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (stream) DO UPDATE SET fold = excluded.fold, version = excluded.version, hash = excluded.hash,
@@ -49,7 +40,8 @@ class SnapshotCodec(Generic[State]):
         modules = {aggregate.evolve.__module__}
         for hint in hints.values():
             modules |= {each.__module__ for each in get_args(hint) or (hint,)}
-        sources = [_source(name) for name in sorted(modules)]
+        # A state may be a plain bool or tuple, whose module has no source.
+        sources = [_source(name) for name in sorted(modules - {"builtins"})]
         self.fold = sha256("\n".join((aggregate.name, *sources)).encode()).hexdigest()
 
     @cached_property

@@ -34,6 +34,7 @@ class States:
 
     def __init__(self, most: int = MOST_STREAMS) -> None:
         self._most = most
+        self._doubted: set[UUID] = set()
         self._by_stream: OrderedDict[UUID, Loaded[Any]] = OrderedDict()
 
     def get(self, aggregate: Aggregate[State, Any, Any], stream: UUID) -> Loaded[State] | None:
@@ -44,6 +45,10 @@ class States:
         self._by_stream.move_to_end(stream)
         return known
 
+    def undoubted(self, aggregate: Aggregate[State, Any, Any], stream: UUID) -> Loaded[State] | None:
+        """What is remembered of a stream, where nothing has shown that it has moved since."""
+        return None if stream in self._doubted else self.get(aggregate, stream)
+
     def keep(self, loaded: Loaded[Any]) -> None:
         """Remember a committed state, unless a newer one is remembered already."""
         stream = loaded.head.stream
@@ -52,9 +57,16 @@ class States:
             return
         self._by_stream[stream] = loaded
         self._by_stream.move_to_end(stream)
+        self._doubted.discard(stream)
         if len(self._by_stream) > self._most:
-            self._by_stream.popitem(last=False)
+            self.forget(next(iter(self._by_stream)))
+
+    def doubt(self, stream: UUID) -> None:
+        """Take what is remembered of a stream as what it was at some time: it has moved, or nobody knows."""
+        if stream in self._by_stream:
+            self._doubted.add(stream)
 
     def forget(self, stream: UUID) -> None:
-        """Remember nothing of a stream that has moved, or of which it is unknown whether it has."""
+        """Remember nothing of a stream."""
         self._by_stream.pop(stream, None)
+        self._doubted.discard(stream)
