@@ -37,6 +37,7 @@ from govkernel.ledger import (
 from govkernel.postgres import Connection
 from govkernel.processes import Reacts, ServiceDefinition, Wiring
 from govkernel.relay import Checkpoint, Relay
+from govkernel.relay.checkpoint import store
 
 Intend = Callable[..., Awaitable[Intent[Any, Any, Any]]]
 
@@ -326,17 +327,22 @@ class GivesUpEarly(EventProducer):
 
 
 class NaiveRelay(Relay):
-    """Sends what lies behind the highest number that it has sent."""
+    """Sends what lies behind the highest number that it has sent, and takes all that has ended by then as sent."""
 
     async def _carry(self, connection: Connection, checkpoint: Checkpoint) -> int:
         last = await connection.fetchval("SELECT last FROM naive_cursor")
         rows = await connection.fetch(
             "SELECT seq, stream, type, document FROM events WHERE seq > $1 ORDER BY seq LIMIT 1000", last
         )
+        acknowledged = dict(checkpoint.acknowledged)
         if rows:
             batch = [Outgoing(row["stream"], row["type"], row["document"]) for row in rows]
-            await self._send(batch, dict(checkpoint.acknowledged))
+            await self._send(batch, acknowledged)
             await connection.execute("UPDATE naive_cursor SET last = $1", rows[-1]["seq"])
+        xmin = int(await connection.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text"))
+        after = replace(checkpoint, low_txid=xmin, tail={}, acknowledged=acknowledged)
+        await store(connection, self._replica, after, self._lease)
+        self._held = after
         return len(rows)
 
 

@@ -681,9 +681,9 @@ def consumers_stand_where_their_topics_end(case: Case) -> Iterator[str]:
                 if outcome.heads.get(stream) != rows.guards.get(stream):
                     wanted, stands = outcome.heads.get(stream, (0,)), rows.guards.get(stream, (0,))
                     yield f"{kind}: {consumer} stands at {stream}@{stands[0]}, its topic at @{wanted[0]}"
-            for place in sorted(rows.parked - outcome.parked):
-                yield f"{kind}: {consumer} has parked {place}, which is no poison"
-            for place in sorted(outcome.parked - rows.parked):
+            for place in sorted(rows.parked.keys() - outcome.parked):
+                yield f"{kind}: {consumer} has parked {place}, which is no poison: {rows.parked[place]}"
+            for place in sorted(outcome.parked - rows.parked.keys()):
                 yield f"{kind}: {consumer} has not parked {place}"
 
 

@@ -62,10 +62,10 @@ class LedgerRows:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerRows:
-    """What a consumer keeps: each stream's head, and where the records lie that it has parked."""
+    """What a consumer keeps: each stream's head, and why it has parked which records, by partition and offset."""
 
     guards: Mapping[UUID, tuple[int, bytes]]
-    parked: frozenset[tuple[int, int]]
+    parked: Mapping[tuple[int, int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +192,12 @@ async def _consumers(connection: Any) -> dict[str, ConsumerRows]:
         guards = await connection.fetch(
             "SELECT stream, version, hash FROM consumer_guards WHERE consumer = $1", consumer
         )
-        parked = await connection.fetch("SELECT partition, record_offset FROM parked WHERE consumer = $1", consumer)
+        parked = await connection.fetch(
+            "SELECT partition, record_offset, kind, reason FROM parked WHERE consumer = $1", consumer
+        )
         found[consumer] = ConsumerRows(
             {guard["stream"]: (guard["version"], guard["hash"]) for guard in guards},
-            frozenset((each["partition"], each["record_offset"]) for each in parked),
+            {(each["partition"], each["record_offset"]): f"{each['kind']}: {each['reason']}" for each in parked},
         )
     return found
 

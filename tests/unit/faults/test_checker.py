@@ -276,7 +276,7 @@ def parked_too(evidence: Evidence, place: tuple[int, int]) -> Evidence:
     """Let every consumer of jars have parked a record."""
     consumers = {
         kind: {
-            name: replace(rows, parked=rows.parked | {place}) if reads_jars(name) else rows
+            name: replace(rows, parked={**rows.parked, place: "poison"}) if reads_jars(name) else rows
             for name, rows in of_service.items()
         }
         for kind, of_service in evidence.consumers.items()

@@ -269,11 +269,13 @@ class World:
             for reacts in definition.reactions:
                 subscribes = frozenset(event_type(each).full_name for each in reacts.events)
                 outcome = self.outcome(reacts.service, subscribes, topics[reacts.service])
-                rows = ConsumerRows(outcome.heads, frozenset(outcome.parked))
+                rows = ConsumerRows(outcome.heads, dict.fromkeys(outcome.parked, "poison"))
                 consumers[kind][reacts.name(definition.name)] = rows
             for model in definition.read_models:
                 outcome = self.outcome(model.service, model.subscribes, topics[model.service])
-                consumers[kind][f"{model.name}/1"] = ConsumerRows(outcome.heads, frozenset(outcome.parked))
+                consumers[kind][f"{model.name}/1"] = ConsumerRows(
+                    outcome.heads, dict.fromkeys(outcome.parked, "poison")
+                )
                 boards[model.name] = replayed(model, outcome.applied)
         ledgers: dict[Kind, LedgerRows] = {"jars": self.ledger("jars"), "tallies": self.ledger("tallies")}
         return Evidence(NAMES, ledgers, topics, consumers, boards)
