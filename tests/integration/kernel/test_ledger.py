@@ -277,6 +277,19 @@ async def test_a_version_that_another_process_has_brought_is_not_called_stale(le
     assert (await do(ledger, jar, AddCoin("bo"), expected_version=2)).to_version == 3
 
 
+async def test_a_version_is_not_called_stale_for_what_was_decided_in_vain_before_it(
+    ledger: Ledger, replica: Ledger
+) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3))
+    await replica.load(JAR, jar)
+    await do(ledger, jar, AddCoin("ana"))
+    again, added = await asyncio.gather(
+        do(replica, jar, AddCoin("ana")), do(replica, jar, AddCoin("bo"), expected_version=2)
+    )
+    assert (again.from_version, added.to_version) == (again.to_version, 3)
+
+
 async def test_a_reader_sees_what_another_process_has_added_to_what_it_remembers(
     ledger: Ledger, replica: Ledger
 ) -> None:

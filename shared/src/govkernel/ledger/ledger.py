@@ -435,8 +435,6 @@ class Ledger:
             if isinstance(outcome, AnsweredBefore | KeyReused):
                 return _answer(outcome)
             assert isinstance(outcome, Conflict), "submit raises LedgerUnavailable"
-            if expected_version is not None and outcome.current.stream == item.expected.stream:
-                raise StaleVersion(outcome.current.stream, expected_version, outcome.current.version)
         raise LedgerUnavailable(f"lost {MOST_ATTEMPTS} races in a row", retry_after_s=1)
 
     async def _decide(
