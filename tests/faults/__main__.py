@@ -82,7 +82,7 @@ async def run_rounds(seed: int, rounds: int, *, seconds: float, more_of: tuple[s
                 made.append(report.of(await play(servers, plan, folder, str(number))))
                 print(report.text(made[-1]), flush=True)
                 _write("faults.json", made, Path("build"), servers.folder)
-                await servers.end_round()
+                await servers.end_round(forget=not made[-1]["findings"])
     except BaseException:
         print(f"kept: {servers.folder}", flush=True)
         raise
