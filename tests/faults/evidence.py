@@ -140,7 +140,11 @@ COMMANDS: Final = (
 
 
 async def gather(databases: Mapping[Kind, str], kafka: str, names: Names) -> Evidence:
-    """Read everything, past every link, once nothing moves any more."""
+    """Read everything, past every link."""
+    # Topics first: what lies there is in the ledgers by the time that these are read.
+    topics = {}
+    for name in (names.jars, names.tallies, names.mint):
+        topics[name] = await _records(kafka, topic_of(name))
     ledgers: dict[Kind, LedgerRows] = {}
     consumers: dict[Kind, dict[str, ConsumerRows]] = {}
     boards: dict[str, BoardRows] = {}
@@ -160,9 +164,6 @@ async def gather(databases: Mapping[Kind, str], kafka: str, names: Names) -> Evi
                     boards[model.name] = await _board(connection, model)
         finally:
             await connection.close()
-    topics = {}
-    for name in (names.jars, names.tallies, names.mint):
-        topics[name] = await _records(kafka, topic_of(name))
     marks = [_watermark(record.value or b"") for record in await _records(kafka, WATERMARK_TOPIC)]
     return Evidence(names, ledgers, topics, consumers, boards, tuple(marks))
 
