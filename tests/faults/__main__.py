@@ -20,7 +20,7 @@ from tests.faults.bugs import BUGS
 from tests.faults.round import Plan, play
 from tests.faults.servers import Servers
 
-BUGS_SETTLE_S: Final = 30.0
+BUGS_SETTLE_S: Final = 60.0
 """How long a round with a bug may take to come to rest: with some bugs it never does."""
 
 

@@ -63,6 +63,7 @@ def of(result: Result) -> dict[str, Any]:
             name: {"live": live.digest(), "replay": replay.digest()}
             for name, (live, replay) in board_pairs(case).items()
         },
+        "restless": result.restless,
         "findings": [{"rule": finding.rule, "text": finding.text} for finding in result.findings],
     }
 
