@@ -52,10 +52,6 @@ async def do(
     return await ledger.execute(context(key, of=repr(command)), intend, expected_version=expected_version)
 
 
-LOST_RACE = pytest.mark.xfail(strict=True, reason="a lost race is told as StaleVersion without another look")
-
-
-@LOST_RACE
 async def test_a_key_that_was_answered_elsewhere_is_not_told_to_be_stale(ledgers: tuple[Ledger, Ledger]) -> None:
     here, there = ledgers
     jar, key = uuid4(), uuid4()
@@ -72,7 +68,6 @@ async def test_a_key_that_was_answered_elsewhere_is_not_told_to_be_stale(ledgers
     assert (again.to_version, again.repeated) == (answered.to_version, True)
 
 
-@LOST_RACE
 async def test_a_version_that_was_seen_is_not_told_to_be_stale_for_a_rivals_sake(
     ledgers: tuple[Ledger, Ledger],
 ) -> None:
