@@ -411,9 +411,9 @@ class AppliesBackwards(Wrapped):
         return await self.inner.apply(connection, batch[::-1])
 
 
-class AppliesAFew(Wrapped):
+class AppliesTheFirst(Wrapped):
     async def apply(self, connection: Connection, batch: Sequence[Recorded[Any]]) -> Sequence[Rejected]:
-        return await self.inner.apply(connection, batch[:5])
+        return await self.inner.apply(connection, batch[:1])
 
 
 class SkipsPoison(PartitionReader):
@@ -517,6 +517,9 @@ class ConflictsAreDone(Ledger):
 HEADS_MOVED: Final = "WHERE coalesce(head.version, 0) <> expected.version OR head.hash IS DISTINCT FROM expected.hash;"
 COMMANDS_WRITTEN: Final = "  GET DIAGNOSTICS inserted = ROW_COUNT;"
 SECONDS_OFF: Final = "OR earliest < clock - most_difference OR latest > clock + most_difference"
+
+BACKLOG: Final = ("hold link", "stop replica", "stop postgres")
+"""What lets a consumer fall behind, so that its next batches are large."""
 
 BUGS: Final[Mapping[str, Bug]] = {
     "no version guard": Bug(
@@ -623,8 +626,12 @@ BUGS: Final[Mapping[str, Bug]] = {
         helped_by=("kill replica", "kill postgres", "cut link", "reset link"),
     ),
     "rejected dropped": Bug(what="what a handler can't apply is passed over", plant=_handler(DropsRejected)),
-    "applied backwards": Bug(what="a batch is applied in the reverse order", plant=_handler(AppliesBackwards)),
-    "applied in part": Bug(what="of a larger batch only the first five are applied", plant=_handler(AppliesAFew)),
+    "applied backwards": Bug(
+        what="a batch is applied in the reverse order", plant=_handler(AppliesBackwards), helped_by=BACKLOG
+    ),
+    "applied in part": Bug(
+        what="of a batch only the first event is applied", plant=_handler(AppliesTheFirst), helped_by=BACKLOG
+    ),
     "poison skipped": Bug(
         what="what can't be read is passed over and not parked", plant=_reader(SkipsPoison), helped_by=("inject",)
     ),
