@@ -3,9 +3,12 @@
 import importlib.metadata
 import os
 import platform
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from statistics import median
+from time import perf_counter
 from typing import Any, Final
 
 import asyncpg
@@ -24,6 +27,7 @@ SETTINGS: Final = (
     "max_wal_size",
     "data_checksums",
 )
+FSYNCS: Final = 200
 LIBRARIES: Final = ("aiokafka", "asyncpg", "confluent-kafka", "fastapi", "msgspec", "pydantic", "starlette", "uvicorn")
 
 
@@ -40,6 +44,7 @@ async def circumstances(bench: Bench) -> dict[str, Any]:
         "cpus_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "load_average_before": list(os.getloadavg()),
+        "fsync_us": fsync_us(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "scale": asdict(bench.scale),
@@ -49,12 +54,26 @@ async def circumstances(bench: Bench) -> dict[str, Any]:
     }
 
 
+def fsync_us() -> float:
+    """How many microseconds it takes to write 8 KiB and have them kept, as each commit does: the median of many."""
+    block = b"b" * 8192
+    taken = []
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for _ in range(FSYNCS):
+            began = perf_counter()
+            file.seek(0)
+            file.write(block)
+            os.fsync(file.fileno())
+            taken.append(perf_counter() - began)
+    return median(taken) * 1_000_000
+
+
 def in_words(stated: Mapping[str, Any]) -> str:
     """What matters most of it, in a few lines."""
     postgres, kafka, scale = stated["postgres"], stated["kafka"], stated["scale"]
     machine = (
         f"{stated['cpus_usable']} of {stated['cpus']} CPUs, {stated['memory_bytes'] / 2**30:.0f} GiB, "
-        f"load {stated['load_average_before'][0]:.1f} before; {stated['system']}, Python {stated['python']}"
+        f"load {stated['load_average_before'][0]:.1f} before, fsync takes {stated['fsync_us']:.0f} us; {stated['system']}, Python {stated['python']}"
     )
     servers = (
         f"PostgreSQL {postgres['server_version']}: fsync {postgres['fsync']}, "

@@ -37,4 +37,5 @@ async def test_a_run_states_what_it_was_measured_on(infrastructure: Infrastructu
     stated = await circumstances(Bench(infrastructure.postgres_url, infrastructure.kafka_bootstrap, QUICK, tmp_path))
     assert (stated["postgres"]["fsync"], stated["postgres"]["synchronous_commit"]) == ("on", "on")
     assert stated["cpus"] >= 1
+    assert stated["fsync_us"] > 0
     assert stated["kafka"]["acks"] == "all"
