@@ -124,8 +124,8 @@ class Round:
         finally:
             await load.close()
         case = Case(self.history.entries, await gather(databases, servers.kafka, servers.names), self.subject)
-        found = check(case) if not restless or plan.bug is None else check(case, ALWAYS)
-        if restless and plan.bug is None:
+        found = check(case, ALWAYS) if restless else check(case)
+        if restless:
             found.append(Finding("everything_comes_to_rest", restless))
         return Result(plan, case, (*self.ended, *found), _seen(breaks.counted), _seen(breaks.besides), restless)
 
