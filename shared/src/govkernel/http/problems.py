@@ -75,7 +75,9 @@ IF_MATCH_MISSING: Final = ProblemType(
     "if-match-required", 428, "The caller must say with If-Match which state it has seen."
 )
 NOT_CAUGHT_UP: Final = ProblemType("not-caught-up", 503, "The version asked for has not become visible here in time.")
-UNAVAILABLE_HERE: Final = ProblemType("unavailable", 503, "The service can't answer at the moment; nothing was done.")
+UNAVAILABLE_HERE: Final = ProblemType(
+    "unavailable", 503, "The service can't answer at the moment; send the same request again, with the same key."
+)
 UNEXPECTED: Final = ProblemType("unexpected", 500, "The service has failed; the correlation id finds it in the log.")
 
 
