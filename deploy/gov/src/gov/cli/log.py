@@ -8,8 +8,8 @@ from rich.progress import Progress
 
 from gov.cli import options
 from gov.cli.output import Exit, Output
-from gov.cli.session import client_of, wait_for
-from gov.client import Client, NotRunning, Unavailable, new_key
+from gov.cli.session import client_of, of_each, result_of, wait_for
+from gov.client import Client, Unavailable, new_key
 from gov.client.addresses import SERVICES
 
 app = typer.Typer(no_args_is_help=True, help="Ledgers compared with themselves and with Kafka.")
@@ -39,19 +39,15 @@ def verify(
     """
     output = Output(json=json)
 
-    async def ask() -> tuple[list[dict[str, Any]], list[str]]:
-        found, away = [], []
+    async def ask() -> tuple[dict[str, dict[str, Any]], list[str]]:
         async with client_of(output, as_) as client:
             with output.progress() as progress:
-                for each in services or SERVICES:
-                    try:
-                        found.append({"service": each, **await _compare(client, progress, each, findings=findings)})
-                    except (NotRunning, Unavailable) as error:
-                        away.append(each)
-                        output.aside(str(error), "red")
-        return found, away
+                return await of_each(
+                    output, services or SERVICES, lambda each: _compare(client, progress, each, findings=findings)
+                )
 
-    found, away = wait_for(ask())
+    by_service, away = wait_for(ask())
+    found = [{"service": each, **compared} for each, compared in by_service.items()]
     output.document({"items": found, "away": away})
     output.table(
         "Ledgers",
@@ -153,18 +149,7 @@ async def _compare(
     client: Client, progress: Progress, service: str, *, findings: int, topic_only: bool = False
 ) -> dict[str, Any]:
     parameters: dict[str, str | int | None] = {"findings": findings, "topic_only": "true" if topic_only else None}
-    task = progress.add_task(service, total=None)
-    async for line in client.lines(service, VERIFICATION, parameters):
-        if (stage := line.get("progress")) is not None:
-            progress.update(
-                task, total=stage.get("total"), completed=stage["done"], description=f"{service}: {stage['stage']}"
-            )
-        elif (result := line.get("result")) is not None:
-            found: dict[str, Any] = result
-            return found
-        else:
-            raise Unavailable(service, line["failed"])
-    raise Unavailable(service, "it stopped in the middle of its answer")
+    return await result_of(client, progress, service, VERIFICATION, parameters, service)
 
 
 def _show(output: Output, found: list[dict[str, Any]]) -> None:

@@ -6,8 +6,8 @@ import typer
 
 from gov.cli import options
 from gov.cli.output import Exit, Output
-from gov.cli.session import client_of, wait_for
-from gov.client import NotRunning, Unavailable, new_key
+from gov.cli.session import client_of, of_each, wait_for
+from gov.client import new_key
 from gov.client.addresses import SERVICES
 
 app = typer.Typer(no_args_is_help=True, help="Records that consumers could not apply.")
@@ -29,18 +29,16 @@ def list_(
     """
     output = Output(json=json)
 
-    async def ask() -> tuple[list[dict[str, Any]], list[str]]:
-        found, away = [], []
+    async def ask() -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
         async with client_of(output, as_) as client:
-            for each in [service] if service else SERVICES:
-                try:
-                    found += [{"service": each, **item} async for item in client.items(each, "/operations/parked")]
-                except (NotRunning, Unavailable) as error:
-                    away.append(each)
-                    output.aside(str(error), "red")
-        return found, away
 
-    found, away = wait_for(ask())
+            async def parked(each: str) -> list[dict[str, Any]]:
+                return [{"service": each, **item} async for item in client.items(each, "/operations/parked")]
+
+            return await of_each(output, [service] if service else SERVICES, parked)
+
+    by_service, away = wait_for(ask())
+    found = [item for items in by_service.values() for item in items]
     output.document({"items": found, "away": away})
     output.table(
         "Parked records",

@@ -8,8 +8,8 @@ from rich.progress import Progress
 
 from gov.cli import options
 from gov.cli.output import Exit, Output
-from gov.cli.session import client_of, wait_for
-from gov.client import Client, Misconfigured, Refused, Unavailable, new_key
+from gov.cli.session import client_of, result_of, wait_for
+from gov.client import Client, Misconfigured, Refused, new_key
 
 app = typer.Typer(no_args_is_help=True, help="Read models: where they stand, and building them anew.")
 
@@ -188,17 +188,8 @@ async def _diff(output: Output, username: str, service: str, name: str, *, with_
     parameters: dict[str, str | int | None] = {"rows": rows, "with_log": "true" if with_log else None}
     async with client_of(output, username) as client:
         with output.progress() as progress:
-            task = progress.add_task(name, total=None)
-            async for line in client.lines(service, f"/operations/read-models/{name}/difference", parameters):
-                if (stage := line.get("progress")) is not None:
-                    shown = f"{name}: {stage['stage']}"
-                    progress.update(task, total=stage.get("total"), completed=stage["done"], description=shown)
-                elif (result := line.get("result")) is not None:
-                    found: dict[str, Any] = result
-                    return found
-                else:
-                    raise Unavailable(service, line["failed"])
-    raise Unavailable(service, "it stopped in the middle of its answer")
+            path = f"/operations/read-models/{name}/difference"
+            return await result_of(client, progress, service, path, parameters, name)
 
 
 async def _roll_back(output: Output, username: str, service: str, name: str, reason: str) -> dict[str, Any]:

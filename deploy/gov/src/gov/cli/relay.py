@@ -6,8 +6,8 @@ import typer
 
 from gov.cli import options
 from gov.cli.output import Exit, Output
-from gov.cli.session import client_of, wait_for
-from gov.client import NotRunning, Unavailable, new_key
+from gov.cli.session import client_of, of_each, wait_for
+from gov.client import new_key
 from gov.client.addresses import SERVICES
 
 app = typer.Typer(no_args_is_help=True, help="How far each ledger has been carried to Kafka.")
@@ -29,18 +29,12 @@ def status(
     """
     output = Output(json=json)
 
-    async def ask() -> tuple[list[dict[str, Any]], list[str]]:
-        found, away = [], []
+    async def ask() -> tuple[dict[str, Any], list[str]]:
         async with client_of(output, as_) as client:
-            for each in services or SERVICES:
-                try:
-                    found.append({"service": each, **await client.query(each, "/operations/relay")})
-                except (NotRunning, Unavailable) as error:
-                    away.append(each)
-                    output.aside(str(error), "red")
-        return found, away
+            return await of_each(output, services or SERVICES, lambda each: client.query(each, "/operations/relay"))
 
-    found, away = wait_for(ask())
+    by_service, away = wait_for(ask())
+    found = [{"service": each, **relay} for each, relay in by_service.items()]
     output.document({"items": found, "away": away})
     output.table(
         "Relays",

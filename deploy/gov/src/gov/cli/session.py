@@ -3,12 +3,14 @@
 import asyncio
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from rich.progress import Progress
+
 from gov.cli.output import Output
-from gov.client import Client, Misconfigured, find_addresses
+from gov.client import Client, Misconfigured, NotRunning, Unavailable, find_addresses
 
 Value = TypeVar("Value")
 
@@ -37,6 +39,38 @@ def client_of(output: Output, username: str, *, patience_s: float = 0.0) -> Clie
 def wait_for(work: Coroutine[Any, Any, Value]) -> Value:
     """Run a command's work to its end."""
     return asyncio.run(work)
+
+
+async def of_each(
+    output: Output, services: Iterable[str], ask: Callable[[str], Awaitable[Value]]
+) -> tuple[dict[str, Value], list[str]]:
+    """What each service answers, by its name, and the names of those that are away, of which people are told."""
+    answered: dict[str, Value] = {}
+    away: list[str] = []
+    for service in services:
+        try:
+            answered[service] = await ask(service)
+        except (NotRunning, Unavailable) as error:
+            away.append(service)
+            output.aside(str(error), "red")
+    return answered, away
+
+
+async def result_of(
+    client: Client, progress: Progress, service: str, path: str, parameters: Mapping[str, str | int | None], name: str
+) -> dict[str, Any]:
+    """The outcome of an answer that takes its time, its stages shown under a name. Raises Unavailable."""
+    task = progress.add_task(name, total=None)
+    async for line in client.lines(service, path, parameters):
+        if (stage := line.get("progress")) is not None:
+            shown = f"{name}: {stage['stage']}"
+            progress.update(task, total=stage.get("total"), completed=stage["done"], description=shown)
+        elif (result := line.get("result")) is not None:
+            found: dict[str, Any] = result
+            return found
+        else:
+            raise Unavailable(service, line["failed"])
+    raise Unavailable(service, "it stopped in the middle of its answer")
 
 
 async def node_id(client: Client, node: str | None) -> str | None:
