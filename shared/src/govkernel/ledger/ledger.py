@@ -403,6 +403,9 @@ class Ledger:
         like one of the decider. NotKnownYet is answered too, but leaves no row: what was not known may be known when
         the same key comes again.
         """
+        if context.origin is Origin.IMPORTED and (earlier := await self.answered(context)) is not None:
+            # Imports are run again as a matter of course. Elsewhere a repeated command is rare, and decided in vain.
+            return earlier
         newest = False
         for _ in range(MOST_ATTEMPTS):
             try:
