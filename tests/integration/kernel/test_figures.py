@@ -61,7 +61,7 @@ async def world(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIt
 
 
 def nothing_is_followed(_handler: Handler) -> Follower:
-    raise NotImplementedError
+    raise AssertionError("no read model is to be followed here")
 
 
 def figures_of(world: World, metrics: Metrics, consumers: dict[str, Following]) -> Figures:

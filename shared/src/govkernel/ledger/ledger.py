@@ -481,7 +481,7 @@ class Ledger:
         try:
             for _ in range(MOST_RIVALS):
                 with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
-                    async with self.pool.acquire(timeout=5) as connection:
+                    async with self.pool.acquire(timeout=LOOKUP_TIMEOUT_S) as connection:
                         outcomes = await append(connection, batch)
                     self._on_batch(len(batch))
                     self.wake()
