@@ -17,8 +17,9 @@ from tests.benchmarks.pgbench import MOST_CLIENTS, Inserted, insert
 from tests.benchmarks.row import Row, interleaved
 
 from govkernel.ledger import Append, Appended, Head, Intent, Ledger, Loaded
-from govkernel.ledger.append import APPEND_BATCH, LARGEST_CLOCK_DIFFERENCE, Outcome
+from govkernel.ledger.append import LARGEST_CLOCK_DIFFERENCE, Outcome
 from govkernel.ledger.group_commit import GroupCommit
+from govkernel.ledger.postgres import APPEND_BATCH
 from govkernel.tables import commands
 
 AT_LEAST: Final = {1: 0.45, 8: 0.75, 32: 1.5, 128: 2.6, 512: 2.8}

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -25,6 +25,12 @@ else:
     # asyncpg's classes take type arguments in its stubs only.
     Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 """A connection of one's own, or one lent by a pool."""
+
+
+class Row(Protocol):
+    """A row of an answer, its columns by their names."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
 
 
 async def _keep_session(_connection: Any) -> None:

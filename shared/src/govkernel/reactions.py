@@ -34,10 +34,6 @@ React = Callable[[Recorded[Any], Find], tuple[Reaction, ...]]
 
 MOST_ATTEMPTS: Final = 20
 
-LINKS: Final = """
-SELECT kind, target, stream FROM stream_links
-JOIN unnest($1::text[], $2::uuid[]) AS wanted (kind, target) USING (kind, target) ORDER BY stream"""
-
 
 def command_of(consumer: str, cause: str, stream: UUID, ordinal: int) -> UUID:
     """The id of the command that a consumer gives to a stream because of an event: the same however often it reacts."""
@@ -130,8 +126,7 @@ class ReactionHandler:
     async def _links(self, connection: Connection, causes: Sequence[Recorded[Any]]) -> dict[Link, set[UUID]]:
         links: dict[Link, set[UUID]] = {link: set() for cause in causes for link in self._needs(cause)}
         if links:
-            rows = await connection.fetch(LINKS, [link.kind for link in links], [link.target for link in links])
-            for row in rows:
+            for row in await self._ledger.store.find(connection, links):
                 links[Link(row["kind"], row["target"])].add(row["stream"])
         return links
 

@@ -9,15 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
-
-import asyncpg
 
 from govevents.document import Document
 from govkernel.domain import Deadline, Link, Refusal
 from govkernel.ledger.errors import KeyReused, LedgerUnavailable
-from govkernel.postgres import Connection
+from govkernel.postgres import Connection, Row
 
 LARGEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=5)
 
@@ -107,35 +105,41 @@ class Conflict:
 
 Outcome = Appended | AnsweredBefore | Conflict | KeyReused | LedgerUnavailable
 
-HEADS: Final = """
-SELECT wanted.stream, coalesce(head.version, 0) AS version, head.hash
-FROM unnest($1::uuid[]) AS wanted (stream)
-LEFT JOIN LATERAL (
-  SELECT version, hash FROM events WHERE events.stream = wanted.stream ORDER BY version DESC LIMIT 1) AS head ON true"""
 
-APPEND_BATCH: Final = f"SELECT * FROM append_batch({', '.join(f'${number}' for number in range(1, 36))})"  # noqa: S608
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the database says of a batch: that it is written, or what stands in the way.
 
-INSERT_TIMERS: Final = """
-INSERT INTO timers (timer, aggregate, stream, name, due, cause, correlation, origin)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-                     $8::text[])
-ON CONFLICT DO NOTHING"""
+    `verified` says whether the relay has verified this database, `clock` what its clock says. `moved` are expected
+    heads that are others by now, as they are; `answered` are commands that were answered before.
+    """
 
-ANSWERED: Final = """
-SELECT commands.*, ARRAY(
-  SELECT events.type FROM events
-  WHERE events.stream = commands.stream
-    AND events.version > commands.from_version AND events.version <= commands.to_version
-  ORDER BY events.version) AS types
-FROM commands WHERE command = ANY($1::uuid[])"""
+    written: bool
+    verified: bool
+    clock: datetime
+    moved: tuple[Head, ...] = ()
+    answered: tuple[UUID, ...] = ()
 
 
-def lock_number(stream: UUID) -> int:
-    """The advisory lock of a stream: its id's first 64 bits as a signed integer."""
-    return int.from_bytes(stream.bytes[:8], "big", signed=True)
+class Batches(Protocol):
+    """What batches are written with; each method is one statement on the connection."""
+
+    async def append_batch(self, connection: Connection, items: Sequence[Append]) -> Reply:
+        """Write all of these items, or nothing where something stands in the way.
+
+        Locks what is relied on for the rest of the transaction, and reads the heads when it has the locks. Raises
+        asyncpg.UniqueViolationError where a rival wins a race after that.
+        """
+        ...
+
+    async def answered(
+        self, connection: Connection, commands: Sequence[UUID], *, timeout_s: float | None = None
+    ) -> Sequence[Row]:
+        """The rows of these commands, with the `types` of the events that each appended."""
+        ...
 
 
-async def append(connection: Connection, batch: Sequence[Append]) -> list[Outcome]:
+async def append(store: Batches, connection: Connection, batch: Sequence[Append]) -> list[Outcome]:
     """Write a batch within the caller's transaction, or in one of its own; the outcomes are in the batch's order.
 
     No two items are of one command. Commands on one stream may be chained: each expects the head that the one before it
@@ -152,20 +156,17 @@ async def append(connection: Connection, batch: Sequence[Append]) -> list[Outcom
         fitting = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Appended)]
         if not fitting:
             return outcomes
-        reply = await connection.fetchrow(APPEND_BATCH, *_arguments([batch[index] for index in fitting]))
-        assert reply is not None, "a function without a set of rows returns one"
-        if reply["written"]:
+        reply = await store.append_batch(connection, [batch[index] for index in fitting])
+        if reply.written:
             return outcomes
-        if not reply["verified"]:
+        if not reply.verified:
             raise LedgerUnavailable("the ledger waits for the relay to verify that this database has lost nothing")
         for index in fitting:
-            if abs(reply["clock"] - batch[index].clock) > LARGEST_CLOCK_DIFFERENCE:
-                settled[index] = _out_of_time(batch[index].clock, reply["clock"])
-        if reply["moved_streams"]:
-            moved = zip(reply["moved_streams"], reply["moved_versions"], reply["moved_hashes"], strict=True)
-            known.update((stream, Head(stream, version, digest)) for stream, version, digest in moved)
-        if reply["answered"]:
-            rows = {row["command"]: row for row in await connection.fetch(ANSWERED, reply["answered"])}
+            if abs(reply.clock - batch[index].clock) > LARGEST_CLOCK_DIFFERENCE:
+                settled[index] = _out_of_time(batch[index].clock, reply.clock)
+        known.update((head.stream, head) for head in reply.moved)
+        if reply.answered:
+            rows = {row["command"]: row for row in await store.answered(connection, reply.answered)}
             for index in fitting:
                 if (row := rows.get(batch[index].command)) is not None:
                     settled[index] = answered_before(row, batch[index].digest)
@@ -204,69 +205,6 @@ def _fit(batch: Sequence[Append], known: Mapping[UUID, Head], settled: Mapping[i
     return outcomes
 
 
-def _arguments(items: Sequence[Append]) -> Sequence[object]:
-    """What the database's function takes: columns, sorted alike by every writer so that no two wait for each other."""
-    locks: dict[int, bool] = {}
-    expected: dict[UUID, Head] = {}
-    links: dict[UUID, frozenset[Link]] = {}
-    for item in items:
-        expected.setdefault(item.expected.stream, item.expected)
-        for head in item.relies_on:
-            expected.setdefault(head.stream, head)
-            locks.setdefault(lock_number(head.stream), False)
-        if item.exclusive:
-            locks[lock_number(item.expected.stream)] = True
-        if item.links is not None:
-            links[item.expected.stream] = item.links
-    commands = sorted(items, key=lambda item: item.command.int)
-    documents = sorted(
-        (document for item in items for document in item.documents), key=lambda each: (each.stream.int, each.version)
-    )
-    timers = [
-        (timer_id(cause, deadline.name), item, cause, deadline) for item in items for cause, deadline in item.deadlines
-    ]
-    linked = [(link, stream) for stream, some in links.items() for link in some]
-    numbers = sorted(locks)
-    clocks = [item.clock for item in commands]
-    return (
-        numbers,
-        [locks[number] for number in numbers],
-        list(expected),
-        [head.version for head in expected.values()],
-        [head.hash for head in expected.values()],
-        min(clocks),
-        max(clocks),
-        LARGEST_CLOCK_DIFFERENCE,
-        [item.command for item in commands],
-        [item.digest for item in commands],
-        [item.expected.stream for item in commands],
-        [item.expected.version for item in commands],
-        [item.head.version for item in commands],
-        [item.status for item in commands],
-        [refusal_json(item.refusal) for item in commands],
-        clocks,
-        [document.stream for document in documents],
-        [document.version for document in documents],
-        [document.type for document in documents],
-        [document.time for document in documents],
-        [document.recorded_at for document in documents],
-        [document.body for document in documents],
-        [document.hash for document in documents],
-        [timer for timer, _, _, _ in timers],
-        [item.aggregate for _, item, _, _ in timers],
-        [item.expected.stream for _, item, _, _ in timers],
-        [deadline.name for _, _, _, deadline in timers],
-        [deadline.due for _, _, _, deadline in timers],
-        [cause for _, _, cause, _ in timers],
-        [item.correlation for _, item, _, _ in timers],
-        [item.origin for _, item, _, _ in timers],
-        list(links),
-        [link.kind for link, _ in linked],
-        [link.target for link, _ in linked],
-        [stream for _, stream in linked],
-    )
-
-
 def _out_of_time(clock: datetime, now: datetime) -> LedgerUnavailable:
     return LedgerUnavailable(
         f"decided when the service's clock said {clock.isoformat()}, and its database's says {now.isoformat()}: "
@@ -290,7 +228,7 @@ def refusal_json(refusal: RefusalRecord | None) -> str | None:
     )
 
 
-def answered_before(row: "asyncpg.Record", digest: bytes) -> AnsweredBefore | KeyReused:
+def answered_before(row: Row, digest: bytes) -> AnsweredBefore | KeyReused:
     """The stored answer, or KeyReused where the key came with another request; an empty digest is unknown."""
     if row["digest"] and row["digest"] != digest:
         return KeyReused(row["command"])

@@ -9,13 +9,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
-import asyncpg
-
 from govkernel.ledger.errors import LedgerUnavailable
-from govkernel.postgres import Connection
+from govkernel.postgres import Connection, Row
 
 READERS: Final = 2
 MOST_STREAMS: Final = 32
@@ -30,37 +28,30 @@ class Wanted:
     known: int
 
 
-Read = Callable[[Sequence[Wanted]], Awaitable[Sequence[list[asyncpg.Record]]]]
+Read = Callable[[Sequence[Wanted]], Awaitable[Sequence[list[Row]]]]
 """Reads streams with one query; the rows of each, oldest first. Raises LedgerUnavailable."""
 
 
-LOAD: Final = """
-SELECT wanted.number, found.*
-FROM unnest($1::uuid[], $2::text[], $3::int[]) WITH ORDINALITY AS wanted (stream, fold, known, number)
-CROSS JOIN LATERAL (
-  WITH kept AS MATERIALIZED (
-    SELECT snapshots.* FROM snapshots JOIN events USING (stream, version, hash)
-    WHERE snapshots.stream = wanted.stream AND snapshots.fold = wanted.fold AND wanted.known = 0)
-  SELECT version, hash, state AS document, time, recorded_at, true AS folded FROM kept
-  UNION ALL
-  SELECT version, hash, CASE WHEN version > wanted.known THEN document END, NULL, NULL, false FROM events
-  WHERE events.stream = wanted.stream
-    AND version >= greatest(wanted.known, coalesce((SELECT kept.version + 1 FROM kept), 1))) AS found"""
+class Streams(Protocol):
+    """What streams are read with."""
+
+    async def read(
+        self, connection: Connection, wanted: Sequence[Wanted], *, timeout_s: float | None = None
+    ) -> Sequence[Row]:
+        """What is wanted of each stream, by its `number` from 1, in any order.
+
+        Each row has `version` and `hash`. A snapshot is `folded`, its `document` a state, with `time` and
+        `recorded_at`; an event has its `document`, but for the version that is known.
+        """
+        ...
 
 
 async def read(
-    connection: Connection, wanted: Sequence[Wanted], *, timeout_s: float | None = None
-) -> list[list[asyncpg.Record]]:
+    store: Streams, connection: Connection, wanted: Sequence[Wanted], *, timeout_s: float | None = None
+) -> list[list[Row]]:
     """Read streams with one query; the rows of each, oldest first, the known version without its document."""
-    rows = await connection.fetch(
-        LOAD,
-        [each.stream for each in wanted],
-        [each.fold for each in wanted],
-        [each.known for each in wanted],
-        timeout=timeout_s,
-    )
-    found: list[list[asyncpg.Record]] = [[] for _ in wanted]
-    for row in rows:
+    found: list[list[Row]] = [[] for _ in wanted]
+    for row in await store.read(connection, wanted, timeout_s=timeout_s):
         found[row["number"] - 1].append(row)
     for each in found:
         each.sort(key=itemgetter("version"))
@@ -72,12 +63,12 @@ class GroupLoad:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._waiting: deque[tuple[Wanted, asyncio.Future[list[asyncpg.Record]]]] = deque()
+        self._waiting: deque[tuple[Wanted, asyncio.Future[list[Row]]]] = deque()
         self._readers: set[asyncio.Task[None]] = set()
 
-    async def load(self, wanted: Wanted) -> list[asyncpg.Record]:
+    async def load(self, wanted: Wanted) -> list[Row]:
         """The rows of a stream, oldest first. Raises LedgerUnavailable."""
-        rows: asyncio.Future[list[asyncpg.Record]] = asyncio.get_running_loop().create_future()
+        rows: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, rows))
         self._start_readers()
         return await rows

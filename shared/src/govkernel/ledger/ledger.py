@@ -13,11 +13,9 @@ import asyncpg
 
 from govevents.catalogue import Catalogue
 from govevents.document import Document, Origin, Recorded, encode
-from govkernel.domain import NodeId, NotKnownYet, Refusal
+from govkernel.domain import Link, NodeId, NotKnownYet, Refusal
 from govkernel.domain.aggregate import Aggregate
 from govkernel.ledger.append import (
-    ANSWERED,
-    HEADS,
     AnsweredBefore,
     Append,
     Appended,
@@ -31,25 +29,22 @@ from govkernel.ledger.append import (
 from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, OfAnotherKind, StaleVersion
 from govkernel.ledger.group_commit import GroupCommit
 from govkernel.ledger.group_load import GroupLoad, Wanted, read
-from govkernel.ledger.snapshots import EVERY_EVENTS, KEEP, SnapshotCodec
+from govkernel.ledger.ports import LedgerStore, Snapshot
+from govkernel.ledger.postgres import PostgresLedger
+from govkernel.ledger.snapshots import EVERY_EVENTS, SnapshotCodec
 from govkernel.ledger.states import Loaded, States
-from govkernel.postgres import UNAVAILABLE, Connection
+from govkernel.postgres import UNAVAILABLE, Connection, Row
 
 State = TypeVar("State")
 Command = TypeVar("Command")
 Event = TypeVar("Event")
+T = TypeVar("T")
 
 MOST_ATTEMPTS: Final = 50
 LOOKUP_TIMEOUT_S: Final = 5.0
 MOST_RIVALS: Final = 10
 CREATED: Final = 201
 DONE: Final = 200
-
-EVENTS: Final = """
-SELECT version, document, hash FROM events
-WHERE stream = $1 AND version > $2 AND ($3::int IS NULL OR version <= $3) ORDER BY version"""
-
-FOUND: Final = "SELECT stream FROM stream_links WHERE kind = $1 AND target = $2 ORDER BY stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +106,14 @@ class Answer:
     answered_at: datetime | None = field(default=None, compare=False)
 
 
+POSTGRES: Final = PostgresLedger()
+
+
 class Ledger:
     """A service's events in its own database.
 
     `clock` gives the time in UTC. `refusal_status` is the edge's: it gives a refusal its HTTP status. `on_batch` is
-    told how many commands were appended together.
+    told how many commands were appended together. `store` knows the rows that the pool's connections lead to.
     """
 
     def __init__(
@@ -127,8 +125,10 @@ class Ledger:
         clock: Callable[[], datetime],
         refusal_status: Callable[[Refusal], int],
         on_batch: Callable[[int], None] = lambda _commands: None,
+        store: LedgerStore = POSTGRES,
     ) -> None:
         self.pool = pool
+        self.store = store
         self.service = service
         self.catalogue = catalogue
         self.clock = clock
@@ -158,7 +158,7 @@ class Ledger:
 
         Raises LedgerCorrupt where a document is not what its row or its predecessor says, LedgerUnavailable.
         """
-        rows = await self._fetch(EVENTS, stream, after, until, connection=connection)
+        rows = await self._events(stream, after, until, connection)
         return self._recorded(stream, after, None, rows)
 
     async def load(
@@ -176,13 +176,15 @@ class Ledger:
                 return self._continued(known, later)
             self._states.forget(stream)
         wanted = Wanted(stream, codec.fold, 0)
-        rows = await self._loads.load(wanted) if connection is None else (await read(connection, [wanted]))[0]
+        rows = (
+            await self._loads.load(wanted) if connection is None else (await read(self.store, connection, [wanted]))[0]
+        )
         start = Loaded(aggregate, aggregate.initial, Head(stream, 0, None), None, None)
         if rows and rows[0]["folded"]:
             snapshot, *rows = rows
             state = codec.decode(snapshot["document"])
             if state is None:
-                rows = await self._fetch(EVENTS, stream, 0, None, connection=connection)
+                rows = list(await self._events(stream, 0, None, connection))
             else:
                 head = Head(stream, snapshot["version"], snapshot["hash"])
                 start = Loaded(aggregate, state, head, snapshot["time"], snapshot["recorded_at"])
@@ -191,12 +193,8 @@ class Ledger:
             await self._keep(codec, loaded)
         return loaded
 
-    async def _read(self, wanted: Sequence[Wanted]) -> "Sequence[list[asyncpg.Record]]":
-        try:
-            async with self.pool.acquire(timeout=LOOKUP_TIMEOUT_S) as connection:
-                return await read(connection, wanted, timeout_s=LOOKUP_TIMEOUT_S)
-        except UNAVAILABLE as error:
-            raise unavailable(error) from error
+    async def _read(self, wanted: Sequence[Wanted]) -> Sequence[list[Row]]:
+        return await self._ask(lambda on, timeout_s: read(self.store, on, wanted, timeout_s=timeout_s))
 
     def _codec(self, aggregate: Aggregate[State, Any, Any]) -> SnapshotCodec[State]:
         known = self._codecs.get(id(aggregate))
@@ -210,11 +208,9 @@ class Ledger:
         encoded = codec.encode(loaded.state)
         if encoded is None:
             return
-        head = loaded.head
+        snapshot = Snapshot(codec.fold, loaded.head, encoded, loaded.time, loaded.recorded_at)
         with contextlib.suppress(LedgerUnavailable):
-            await self._fetch(
-                KEEP, head.stream, codec.fold, head.version, head.hash, encoded, loaded.time, loaded.recorded_at
-            )
+            await self._ask(lambda on, timeout_s: self.store.keep_snapshot(on, snapshot, timeout_s=timeout_s))
 
     async def load_known(self, aggregate: Aggregate[State, Command, Event], stream: UUID) -> Loaded[State]:
         """The stream as it will be once everything under way is committed; the database is asked where it is not known.
@@ -227,21 +223,27 @@ class Ledger:
     def _known(self, aggregate: Aggregate[State, Command, Event], stream: UUID) -> Loaded[State] | None:
         return self._commits.newest(aggregate, stream) or self._states.undoubted(aggregate, stream)
 
-    async def _fetch(
-        self, query: str, *arguments: object, connection: Connection | None = None
-    ) -> "list[asyncpg.Record]":
+    async def _events(
+        self, stream: UUID, after: int, until: int | None, connection: Connection | None
+    ) -> Sequence[Row]:
+        return await self._ask(
+            lambda on, timeout_s: self.store.events(on, stream, after, until, timeout_s=timeout_s), connection
+        )
+
+    async def _ask(
+        self, question: Callable[[Connection, float | None], Awaitable[T]], connection: Connection | None = None
+    ) -> T:
+        """Ask on this connection, or on one of its own and for no longer than seconds."""
         try:
             if connection is not None:
-                return await connection.fetch(query, *arguments)
+                return await question(connection, None)
             async with self.pool.acquire(timeout=LOOKUP_TIMEOUT_S) as own:
                 # A database that stands still is found out where nothing has been sent that might be done later.
-                return await own.fetch(query, *arguments, timeout=LOOKUP_TIMEOUT_S)
+                return await question(own, LOOKUP_TIMEOUT_S)
         except UNAVAILABLE as error:
             raise unavailable(error) from error
 
-    def _recorded(
-        self, stream: UUID, after: int, previous: bytes | None, rows: "Sequence[asyncpg.Record]"
-    ) -> list[Recorded[Any]]:
+    def _recorded(self, stream: UUID, after: int, previous: bytes | None, rows: Sequence[Row]) -> list[Recorded[Any]]:
         """The events of rows that follow version `after`, whose hash is `previous` where that is known."""
         recorded: list[Recorded[Any]] = []
         for expected_version, row in enumerate(rows, start=after + 1):
@@ -257,9 +259,7 @@ class Ledger:
             previous = one.hash
         return recorded
 
-    def _continued(
-        self, loaded: Loaded[State], rows: "Sequence[asyncpg.Record]", *, remember: bool = True
-    ) -> Loaded[State]:
+    def _continued(self, loaded: Loaded[State], rows: Sequence[Row], *, remember: bool = True) -> Loaded[State]:
         """A stream with what follows folded onto it."""
         if rows:
             aggregate, stream = loaded.aggregate, loaded.head.stream
@@ -281,17 +281,18 @@ class Ledger:
 
     async def head(self, stream: UUID) -> Head:
         """The newest version of a stream, and its hash."""
-        (row,) = await self._fetch(HEADS, [stream])
-        return Head(stream, row["version"], row["hash"])
+        (head,) = await self._ask(lambda on, timeout_s: self.store.heads(on, [stream], timeout_s=timeout_s))
+        return head
 
     async def find(self, kind: str, target: UUID, *, connection: Connection | None = None) -> tuple[UUID, ...]:
         """The streams whose state says that they are `kind` to `target`, in the order of their ids."""
-        rows = await self._fetch(FOUND, kind, target, connection=connection)
+        link = Link(kind, target)
+        rows = await self._ask(lambda on, timeout_s: self.store.find(on, [link], timeout_s=timeout_s), connection)
         return tuple(row["stream"] for row in rows)
 
     async def answered(self, context: Context) -> Answer | None:
         """The answer that this key got before, or None. Raises KeyReused where it came with another request."""
-        rows = await self._fetch(ANSWERED, [context.command])
+        rows = await self._ask(lambda on, timeout_s: self.store.answered(on, [context.command], timeout_s=timeout_s))
         return _answer(answered_before(rows[0], context.digest)) if rows else None
 
     def prepare(
@@ -376,7 +377,7 @@ class Ledger:
 
         Raises LedgerUnavailable also where only some of it can't be taken now: the caller's transaction holds together.
         """
-        outcomes = await append(connection, batch)
+        outcomes = await append(self.store, connection, batch)
         for outcome in outcomes:
             if isinstance(outcome, LedgerUnavailable):
                 raise outcome
@@ -482,7 +483,7 @@ class Ledger:
             for _ in range(MOST_RIVALS):
                 with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
                     async with self.pool.acquire(timeout=LOOKUP_TIMEOUT_S) as connection:
-                        outcomes = await append(connection, batch)
+                        outcomes = await append(self.store, connection, batch)
                     self._on_batch(len(batch))
                     self.wake()
                     return outcomes

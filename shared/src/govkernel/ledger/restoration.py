@@ -5,9 +5,15 @@ from typing import Any, Final
 
 from govevents.document import Document, read_envelope
 from govkernel.domain.aggregate import Aggregate
-from govkernel.ledger.append import INSERT_TIMERS, timer_id
+from govkernel.ledger.append import timer_id
 from govkernel.ledger.ledger import Ledger
 from govkernel.postgres import Connection
+
+INSERT_TIMERS: Final = """
+INSERT INTO timers (timer, aggregate, stream, name, due, cause, correlation, origin)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
+                     $8::text[])
+ON CONFLICT DO NOTHING"""
 
 FORGET_ANSWERED: Final = "DELETE FROM timers WHERE timer = ANY($1::uuid[]) AND timer IN (SELECT command FROM commands)"
 

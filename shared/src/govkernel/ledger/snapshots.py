@@ -21,11 +21,6 @@ State = TypeVar("State")
 EVERY_EVENTS: Final = 100
 """So many events read at once are worth a snapshot."""
 
-KEEP: Final = """
-INSERT INTO snapshots (stream, fold, version, hash, state, time, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (stream) DO UPDATE SET fold = excluded.fold, version = excluded.version, hash = excluded.hash,
-  state = excluded.state, time = excluded.time, recorded_at = excluded.recorded_at"""
-
 
 class SnapshotCodec(Generic[State]):
     """Writes the states of one aggregate down and reads them back.

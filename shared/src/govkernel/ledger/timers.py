@@ -19,10 +19,6 @@ from govkernel.postgres import UNAVAILABLE
 
 POLL_S: Final = 1.0
 
-NEXT: Final = """
-SELECT * FROM timers WHERE due <= $1 AND (origin = 'simulated') = $2
-ORDER BY due, timer LIMIT 1 FOR UPDATE SKIP LOCKED"""
-
 
 class Timers:
     """Fires due timers as commands on the aggregates that set them.
@@ -47,7 +43,7 @@ class Timers:
         async with self._ledger.pool.acquire(timeout=5) as connection:
             try:
                 async with connection.transaction():
-                    row = await connection.fetchrow(NEXT, now, simulated)
+                    row = await self._ledger.store.next_timer(connection, now, simulated=simulated)
                     if row is None:
                         return False
                     aggregate = self._aggregates[row["aggregate"]]
@@ -69,7 +65,7 @@ class Timers:
                     (outcome,) = await self._ledger.append(connection, [item])
                     if isinstance(outcome, Conflict):
                         raise _LostRace
-                    await connection.execute("DELETE FROM timers WHERE timer = $1", row["timer"])
+                    await self._ledger.store.remove_timer(connection, row["timer"])
             except (_LostRace, asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
                 return True
             return True
