@@ -199,5 +199,6 @@ read_model_builds = Table(
     Column("started_at", Moment, nullable=False),
     Column("finished_at", Moment),
     Column("progress", JSONB, nullable=False, server_default="{}"),
+    Column("changes", BigInteger, nullable=False, server_default="0"),
     comment="Every build of a read model: building, live, previous, failed or dropped.",
 )

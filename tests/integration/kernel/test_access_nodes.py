@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Uuid as SqlUuid
 from sqlalchemy import column, func, select, values
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,6 +21,7 @@ from govkernel.access import ACCESS_MODELS, NODES, ROLES, Access, Policy, Visibl
 from govkernel.postgres import create_engine, create_pool
 from govkernel.readmodels import ReadModel, ReadModelHandler
 from govkernel.readmodels.builds import ensure, live_build
+from govkernel.readmodels.tables import schema_of
 
 POLICY = Policy.parse(
     b"""
@@ -32,6 +35,7 @@ why = "Approvers vote."
 """,
     name="policy.toml",
 )
+ROLES_ROWS = schema_of("roles", 1)
 NOW = datetime(2026, 3, 1, 20, tzinfo=UTC)
 ANA, BO = SubjectId(uuid4()), SubjectId(uuid4())
 
@@ -203,3 +207,50 @@ async def test_lists_show_the_subtrees_that_may_be_seen(tree: Tree, engine: Asyn
     await tree.assign(Role.PROJECT_MANAGER, tree.other_project)
     assert await seen(await tree.visible()) == {tree.programme, tree.project, tree.other_project}
     assert await seen(await tree.visible(administrator=True)) == set(everything)
+
+
+PLACES = st.sampled_from(["portfolio", "programme", "project", "other_project"])
+STEPS = st.one_of(
+    st.tuples(st.just("assign"), st.sampled_from([Role.VIEWER, Role.APPROVER]), PLACES, st.sampled_from([None, 1, 2])),
+    st.tuples(st.just("revoke"), st.sampled_from([Role.VIEWER, Role.APPROVER]), PLACES),
+    st.tuples(st.just("move"), st.sampled_from(["portfolio", "programme"])),
+    st.tuples(st.just("ask"), PLACES, st.booleans(), st.sampled_from([1, 2, 3])),
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, max_size=25))
+async def test_what_is_remembered_is_what_the_database_says_whatever_has_changed(tree: Tree, steps: list[Any]) -> None:
+    moved = Stream("projects")
+    tree.project = await tree.write(NODES, moved, project(tree.portfolio, tree.programme))
+    for step in steps:
+        match step:
+            case "assign", role, place, last_day:
+                last = None if last_day is None else date(2026, 3, last_day)
+                await tree.assign(role, getattr(tree, place), last=last)
+            case "revoke", role, place:
+                if (role, getattr(tree, place), ANA) in tree.roles:
+                    await tree.revoke(role, getattr(tree, place))
+            case "move", place:
+                await tree.write(NODES, moved, ProjectMoved(PortfolioId(tree.portfolio), getattr(tree, place)))
+            case "ask", place, administrator, day:
+                asked: Any = {
+                    "subject": ANA,
+                    "actions": ["project.read", "review.vote"],
+                    "node": getattr(tree, place),
+                    "administrator": administrator,
+                    "now": NOW.replace(day=day),
+                }
+                assert await tree.access.decide(**asked) == await Access(tree.pool, POLICY).decide(**asked)
+            case _:
+                raise AssertionError(step)
+
+
+async def test_a_decision_is_remembered_until_roles_or_nodes_change(tree: Tree) -> None:
+    await tree.assign(Role.VIEWER, tree.portfolio)
+    assert await tree.may_see(tree.project)
+    # As nothing in Gatehouse does: a change that is not counted.
+    await tree.pool.execute(f'DELETE FROM "{ROLES_ROWS}".rows')
+    assert await tree.may_see(tree.project)
+    await tree.write(NODES, Stream("projects"), PortfolioRegistered("Three", "AUD", "UTC"))
+    assert not await tree.may_see(tree.project)

@@ -1,8 +1,9 @@
-"""Fetches what a decision rests on: the subject's roles at a node and above it, in one query."""
+"""Fetches what a decision rests on, the subject's roles at a node and above it, and remembers what was decided."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,9 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from govevents.approvals import Role
 from govevents.values import NodeId, SubjectId
+from govkernel.access.generation import Generation, read_generation
 from govkernel.access.models import NODES, NodeKind, NodeRow
 from govkernel.access.policy import Assignment, Decision, Policy, decide
 from govkernel.readmodels.tables import decode_row, views_of
+
+MOST_REMEMBERED: Final = 20_000
 
 # UNION and not UNION ALL: two moves that crossed could make a circle, which must not hang whoever asks.
 AT_AND_ABOVE: Final = """
@@ -54,25 +58,66 @@ class Visible:
         return column.in_(select(tree.union(below).c.node))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was decided, on which day in which portfolio's time zone."""
+
+    time_zone: str | None
+    day: date
+    decisions: tuple[Decision, ...]
+
+
 class Access:
-    """Decides for one service, by its policy and the read models `roles` and `nodes` of its own database."""
+    """Decides for one service, by its policy and the read models `roles` and `nodes` of its own database.
+
+    What was decided is remembered as long as neither of them changes: every decision is what the database would say.
+    """
 
     def __init__(self, pool: "asyncpg.Pool[Any]", policy: Policy) -> None:
         self._pool = pool
         self.policy = policy
+        self._generation = Generation(partial(read_generation, pool))
+        self._known_of = ""
+        self._known: dict[tuple[int, int, tuple[str, ...], bool], _Known] = {}
 
     async def decide(
         self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
     ) -> tuple[Decision, ...]:
         """Of each action, whether a subject may do it at a node now; nothing is above a node that is not known here."""
-        found = []
-        if node is not None:
-            roles = {role.value for action in actions for role in self.policy.roles_for(action)}
-            found = await self._pool.fetch(AT_AND_ABOVE, subject, node, sorted(roles))
-        today = day_in(found[0]["time_zone"] if found else None, now)
+        if node is None:
+            return self._decided(subject, actions, node, administrator, now, []).decisions
+        generation = await self._generation.now()
+        if generation != self._known_of:
+            self._known_of = generation
+            self._known.clear()
+        about = subject.int, node.int, tuple(actions), administrator
+        known = self._known.get(about)
+        if known is not None and known.day == day_in(known.time_zone, now):
+            return known.decisions
+        roles = {role.value for action in actions for role in self.policy.roles_for(action)}
+        found = await self._pool.fetch(AT_AND_ABOVE, subject, node, sorted(roles))
+        known = self._decided(subject, actions, node, administrator, now, found)
+        if generation == self._known_of:
+            # What was read is as new as this generation or newer; another look may have found a newer one meanwhile.
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            self._known[about] = known
+        return known.decisions
+
+    def _decided(
+        self,
+        subject: SubjectId,
+        actions: Sequence[str],
+        node: NodeId | None,
+        administrator: bool,
+        now: datetime,
+        found: "Sequence[asyncpg.Record]",
+    ) -> _Known:
+        time_zone = found[0]["time_zone"] if found else None
+        today = day_in(time_zone, now)
         assignments = [_assignment(subject, row) for row in found if row["role"] is not None]
         nodes_above = frozenset(row["node"] for row in found)
-        return tuple(
+        decisions = tuple(
             replace(
                 decide(
                     self.policy,
@@ -88,6 +133,7 @@ class Access:
             )
             for action in actions
         )
+        return _Known(time_zone, today, decisions)
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         """The nodes at which a subject has a role that allows this; what is below them may be seen too."""

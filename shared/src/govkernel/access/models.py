@@ -135,6 +135,7 @@ ROLES: Final = ReadModel(
     events=(approvals.RoleAssigned, approvals.RoleRevoked),
     evolve=fold_roles,
     indexes=(("node",), ("holder",)),
+    counted=True,
 )
 
 NODES: Final = ReadModel(
@@ -156,6 +157,7 @@ NODES: Final = ReadModel(
     ),
     evolve=fold_nodes,
     indexes=(("node",), ("parent",), ("portfolio", "reference")),
+    counted=True,
 )
 
 ACCESS_MODELS: Final = (ROLES, NODES)

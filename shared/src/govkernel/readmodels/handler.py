@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic
+from typing import Any, Final, Generic
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,8 @@ from govkernel.readmodels.builds import Build
 from govkernel.readmodels.fold import Kept, Past, StreamRows
 from govkernel.readmodels.model import ReadModel, Row, fields_of
 from govkernel.readmodels.tables import HISTORY, PAST_COLUMNS, ROWS, columns_of, decode_row
+
+COUNT: Final = "UPDATE read_model_builds SET changes = changes + 1 WHERE name = $1 AND build = $2"
 
 _provenance = msgspec.json.Decoder(dict[str, str])
 
@@ -31,6 +33,7 @@ class ReadModelHandler(Generic[Row]):
         self._load = f"SELECT {_names(columns)} FROM {rows} WHERE stream = ANY($1::uuid[])"  # noqa: S608
         replaced = ", ".join(f'"{name}" = excluded."{name}"' for name, _ in columns)
         first_past = 3 + len(columns)
+        self._build = build
         self._write = f"""
             WITH removed AS (
               DELETE FROM {rows} AS gone USING unnest($1::uuid[], $2::text[]) AS away (stream, key)
@@ -98,6 +101,8 @@ class ReadModelHandler(Generic[Row]):
             *_transposed(kept_records(self._model, kept), len(columns_of(self._model))),
             *_transposed(past_records(self._model, past), len(columns_of(self._model)) + len(PAST_COLUMNS)),
         )
+        if self._model.counted:
+            await connection.execute(COUNT, self._build.name, self._build.number)
 
 
 def kept_records(model: ReadModel[Row], kept: Iterable[tuple[UUID, str, Kept[Row]]]) -> list[tuple[Any, ...]]:

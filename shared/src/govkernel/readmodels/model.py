@@ -57,6 +57,7 @@ class ReadModel(Generic[Row]):
 
     The fold is pure and sees the rows of one stream only, so that every replay gives the same rows. `version` is the
     fold's: raise it whenever `row`, `events` or what `evolve` does changes. `indexes` are tuples of field names.
+    `counted` is for what others remember of its rows: each batch that changes them is counted with it.
     Raises ReadModelRefused for a name, field or index that cannot be a table's.
     """
 
@@ -67,6 +68,7 @@ class ReadModel(Generic[Row]):
     events: tuple[type[Any], ...]
     evolve: Callable[[Mapping[str, Row], Recorded[Any]], Mapping[str, Row]]
     indexes: tuple[tuple[str, ...], ...] = ()
+    counted: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[a-z][a-z0-9_]*", self.name) or len(self.name) > LONGEST_NAME:
