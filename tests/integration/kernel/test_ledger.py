@@ -1,4 +1,4 @@
-"""The ledger against a real PostgreSQL: once, in order, under races."""
+"""The ledger on PostgreSQL, and on what the simulation puts in its place: once, in order, under races."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from tests.integration.kernel.jar import (
-    CATALOGUE,
     JAR,
     AddCoin,
     CloseJar,
@@ -21,6 +20,8 @@ from tests.integration.kernel.jar import (
     OpenJar,
     context,
 )
+from tests.integration.kernel.ledgers import InMemory, InPostgres, Kept, ledger_on
+from tests.simulation.database import MemoryDatabase
 from tests.support.databases import as_application
 from tests.support.infrastructure import Infrastructure
 
@@ -44,27 +45,39 @@ from govkernel.ledger import (
 from govkernel.postgres import create_pool
 
 
+@pytest.fixture(params=["memory", "postgresql"])
+def address(request: pytest.FixtureRequest) -> str | None:
+    """Where a fresh database is; None for one in memory."""
+    if request.param == "memory":
+        return None
+    url: str = request.getfixturevalue("database")
+    return url
+
+
 @pytest.fixture
-async def ledger(database: str) -> AsyncIterator[Ledger]:
-    pool = await create_pool(database, largest=20)
-    await pool.execute(
-        "INSERT INTO relay_checkpoint (singleton, started_at) VALUES (true, pg_postmaster_start_time()) "
-        "ON CONFLICT (singleton) DO UPDATE SET started_at = excluded.started_at"
-    )
-    yield ledger_on(pool)
+async def kept(address: str | None) -> AsyncIterator[Kept]:
+    """The same suite for whatever can stand behind a ledger."""
+    if address is None:
+        memory = InMemory(MemoryDatabase())
+        await memory.verified()
+        yield memory
+        return
+    pool = await create_pool(address, largest=20)
+    postgres = InPostgres(pool)
+    await postgres.verified()
+    yield postgres
     await pool.close()
 
 
 @pytest.fixture
-async def replica(ledger: Ledger) -> Ledger:
+async def ledger(kept: Kept) -> Ledger:
+    return kept.ledger()
+
+
+@pytest.fixture
+async def replica(kept: Kept) -> Ledger:
     """The same service's ledger as another process has it."""
-    return ledger_on(ledger.pool)
-
-
-def ledger_on(pool: "asyncpg.Pool[Any]") -> Ledger:
-    return Ledger(
-        pool, service="testing", catalogue=CATALOGUE, clock=lambda: datetime.now(UTC), refusal_status=lambda _: 409
-    )
+    return kept.ledger()
 
 
 async def do(
@@ -84,7 +97,7 @@ async def do(
 
 
 async def test_the_applications_rights_are_enough_to_append_and_not_to_change(
-    infrastructure: Infrastructure, empty_database: str
+    infrastructure: Infrastructure, empty_database: str, kept: Kept
 ) -> None:
     async with as_application(infrastructure.postgres_url, empty_database) as url:
         pool = await create_pool(url)
@@ -97,8 +110,12 @@ async def test_the_applications_rights_are_enough_to_append_and_not_to_change(
         await pool.close()
 
 
-async def count(ledger: Ledger, table: str) -> int:
-    return int(await ledger.pool.fetchval(f"SELECT count(*) FROM {table}"))
+async def count(kept: Kept, table: str) -> int:
+    return len(await kept.rows(table))
+
+
+async def transactions(kept: Kept, *, after_version: int = 0) -> int:
+    return len({row["txid"] for row in await kept.rows("events") if row["version"] > after_version})
 
 
 async def test_a_command_becomes_an_event_that_continues_its_stream(ledger: Ledger) -> None:
@@ -113,23 +130,22 @@ async def test_a_command_becomes_an_event_that_continues_its_stream(ledger: Ledg
     assert (await ledger.load(JAR, jar)).state.coins == ("ana",)
 
 
-async def test_the_stored_document_is_the_very_bytes_that_the_hash_is_of(ledger: Ledger) -> None:
+async def test_the_stored_document_is_the_very_bytes_that_the_hash_is_of(ledger: Ledger, kept: Kept) -> None:
     jar = uuid4()
     await do(ledger, jar, OpenJar(3))
-    row = await ledger.pool.fetchrow("SELECT * FROM events")
-    assert row is not None
+    (row,) = await kept.rows("events")
     assert hash_of(row["document"]) == row["hash"]
     envelope = read_envelope(row["document"])
     assert (envelope.stream, envelope.version, envelope.type) == (row["stream"], row["version"], row["type"])
     assert (envelope.time, envelope.recordedtime) == (row["time"], row["recorded_at"])
 
 
-async def test_a_retry_with_the_same_key_gets_the_same_answer_and_adds_nothing(ledger: Ledger) -> None:
+async def test_a_retry_with_the_same_key_gets_the_same_answer_and_adds_nothing(ledger: Ledger, kept: Kept) -> None:
     jar, key = uuid4(), uuid4()
     first = await do(ledger, jar, OpenJar(3), key=key)
     second = await do(ledger, jar, OpenJar(3), key=key)
     assert second == replace(first, repeated=True)
-    assert await count(ledger, "events") == 1
+    assert await count(kept, "events") == 1
 
 
 async def test_the_same_key_for_another_request_is_refused(ledger: Ledger) -> None:
@@ -139,7 +155,7 @@ async def test_the_same_key_for_another_request_is_refused(ledger: Ledger) -> No
         await do(ledger, jar, OpenJar(4), key=key)
 
 
-async def test_what_is_not_known_yet_may_be_known_when_the_same_key_comes_again(ledger: Ledger) -> None:
+async def test_what_is_not_known_yet_may_be_known_when_the_same_key_comes_again(ledger: Ledger, kept: Kept) -> None:
     jar, key = uuid4(), uuid4()
 
     class JarNotKnown(NotKnownYet):
@@ -154,7 +170,7 @@ async def test_what_is_not_known_yet_may_be_known_when_the_same_key_comes_again(
     early = await do(ledger, jar, AddCoin("ana"), key=key, aggregate=waiting)
     assert early.refusal is not None
     assert early.refusal.slug == "jar-not-known"
-    assert await count(ledger, "commands") == 0
+    assert await count(kept, "commands") == 0
     await do(ledger, jar, OpenJar(1))
     again = await do(ledger, jar, AddCoin("ana"), key=key, aggregate=waiting)
     assert (again.refusal, again.to_version, again.repeated) == (None, 2, False)
@@ -172,7 +188,7 @@ async def test_a_stream_is_never_taken_for_one_of_another_kind(ledger: Ledger) -
     assert (await ledger.head(jar)).version == 1
 
 
-async def test_a_refusal_is_final_for_its_key_and_leaves_no_event(ledger: Ledger) -> None:
+async def test_a_refusal_is_final_for_its_key_and_leaves_no_event(ledger: Ledger, kept: Kept) -> None:
     jar, key = uuid4(), uuid4()
     await do(ledger, jar, OpenJar(1))
     await do(ledger, jar, AddCoin("ana"))
@@ -180,17 +196,17 @@ async def test_a_refusal_is_final_for_its_key_and_leaves_no_event(ledger: Ledger
     assert refused.refusal is not None
     assert (refused.status, refused.refusal.slug, refused.refusal.facts) == (409, "jar-is-full", {"limit": "1"})
     assert await do(ledger, jar, AddCoin("bo"), key=key) == replace(refused, repeated=True)
-    assert await count(ledger, "events") == 2
+    assert await count(kept, "events") == 2
 
 
-async def test_a_stale_version_is_told_which_version_won(ledger: Ledger) -> None:
+async def test_a_stale_version_is_told_which_version_won(ledger: Ledger, kept: Kept) -> None:
     jar, key = uuid4(), uuid4()
     await do(ledger, jar, OpenJar(3))
     await do(ledger, jar, AddCoin("ana"))
     with pytest.raises(StaleVersion) as stale:
         await do(ledger, jar, AddCoin("bo"), key=key, expected_version=1)
     assert stale.value.current == 2
-    assert await ledger.pool.fetchval("SELECT count(*) FROM commands WHERE command = $1", key) == 0
+    assert key not in {row["command"] for row in await kept.rows("commands")}
 
 
 async def test_the_key_is_looked_at_before_the_version(ledger: Ledger) -> None:
@@ -216,28 +232,29 @@ async def test_racing_writers_never_overfill_the_jar(ledger: Ledger) -> None:
     assert len((await ledger.load(JAR, jar)).state.coins) == 5
 
 
-async def test_the_same_key_sent_twenty_times_at_once_is_answered_alike_and_done_once(ledger: Ledger) -> None:
+async def test_the_same_key_sent_twenty_times_at_once_is_answered_alike_and_done_once(
+    ledger: Ledger, kept: Kept
+) -> None:
     jar, key = uuid4(), uuid4()
     answers = await asyncio.gather(*(do(ledger, jar, OpenJar(3), key=key) for _ in range(20)))
     assert {(answer.status, answer.to_version) for answer in answers} == {(201, 1)}
     assert sum(not answer.repeated for answer in answers) == 1
-    assert await count(ledger, "events") == 1
+    assert await count(kept, "events") == 1
 
 
-async def test_what_came_while_a_commit_was_under_way_is_committed_together(ledger: Ledger) -> None:
+async def test_what_came_while_a_commit_was_under_way_is_committed_together(ledger: Ledger, kept: Kept) -> None:
     jars = [uuid4() for _ in range(100)]
     await asyncio.gather(*(do(ledger, jar, OpenJar(1)) for jar in jars))
-    transactions = await ledger.pool.fetchval("SELECT count(DISTINCT txid) FROM events")
-    assert await count(ledger, "events") == 100
-    assert transactions < 50
+    assert await count(kept, "events") == 100
+    assert await transactions(kept) < 50
 
 
-async def test_commands_that_race_on_one_stream_are_chained_into_few_commits(ledger: Ledger) -> None:
+async def test_commands_that_race_on_one_stream_are_chained_into_few_commits(ledger: Ledger, kept: Kept) -> None:
     jar = uuid4()
     await do(ledger, jar, OpenJar(100))
     answers = await asyncio.gather(*(do(ledger, jar, AddCoin(f"p{number}")) for number in range(60)))
     assert [answer.to_version for answer in answers] == list(range(2, 62))
-    assert await ledger.pool.fetchval("SELECT count(DISTINCT txid) FROM events WHERE version > 1") < 30
+    assert await transactions(kept, after_version=1) < 30
 
 
 async def test_replicas_that_race_on_the_same_streams_all_get_through_once(ledger: Ledger, replica: Ledger) -> None:
@@ -257,7 +274,9 @@ async def test_replicas_that_race_on_the_same_streams_all_get_through_once(ledge
         assert len(await ledger.events(jar)) == 41
 
 
-async def test_a_command_is_not_refused_for_what_another_process_has_changed(ledger: Ledger, replica: Ledger) -> None:
+async def test_a_command_is_not_refused_for_what_another_process_has_changed(
+    ledger: Ledger, replica: Ledger, kept: Kept
+) -> None:
     jar, key = uuid4(), uuid4()
     await do(ledger, jar, OpenJar(1))
     await do(replica, jar, AddCoin("ana"))
@@ -267,7 +286,7 @@ async def test_a_command_is_not_refused_for_what_another_process_has_changed(led
     await do(ledger, other, OpenJar(1))
     await do(replica, other, CloseJar("done"))
     assert (await do(ledger, other, CloseJar("done"))).to_version == 2
-    assert await count(ledger, "events") == 4
+    assert await count(kept, "events") == 4
 
 
 async def test_a_version_that_another_process_has_brought_is_not_called_stale(ledger: Ledger, replica: Ledger) -> None:
@@ -299,11 +318,11 @@ async def test_a_reader_sees_what_another_process_has_added_to_what_it_remembers
     assert (await ledger.load(JAR, jar)).state.coins == ("ana",)
 
 
-async def test_what_is_remembered_is_not_shown_where_the_database_was_set_back(ledger: Ledger) -> None:
+async def test_what_is_remembered_is_not_shown_where_the_database_was_set_back(ledger: Ledger, kept: Kept) -> None:
     jar = uuid4()
     await do(ledger, jar, OpenJar(3))
     await do(ledger, jar, AddCoin("ana"))
-    await ledger.pool.execute("DELETE FROM events WHERE version = 2")
+    await kept.lose(jar, 2)
     assert (await ledger.load(JAR, jar)).head.version == 1
 
 
@@ -416,7 +435,9 @@ async def test_a_batch_chains_commands_on_one_stream_and_takes_out_what_conflict
     assert (await ledger.load(JAR, jar)).state.coins == ("ana", "bo")
 
 
-async def test_what_was_chained_on_a_command_that_was_answered_before_is_decided_again(ledger: Ledger) -> None:
+async def test_what_was_chained_on_a_command_that_was_answered_before_is_decided_again(
+    ledger: Ledger, kept: Kept
+) -> None:
     jar, key = uuid4(), uuid4()
     first = await do(ledger, uuid4(), OpenJar(1), key=key)
     opened, after = ledger.prepare(
@@ -432,7 +453,7 @@ async def test_what_was_chained_on_a_command_that_was_answered_before_is_decided
     assert first.stream is not None
     assert [type(outcome) for outcome in outcomes] == [AnsweredBefore, Conflict, Appended]
     assert await ledger.events(jar) == []
-    assert await ledger.pool.fetchval("SELECT count(*) FROM commands WHERE command = $1", added.command) == 0
+    assert added.command not in {row["command"] for row in await kept.rows("commands")}
 
 
 async def test_times_of_a_stream_only_go_forward(ledger: Ledger) -> None:
@@ -450,11 +471,11 @@ async def test_times_of_a_stream_only_go_forward(ledger: Ledger) -> None:
     assert second.envelope.recordedtime >= first.envelope.recordedtime
 
 
-async def test_a_database_that_the_relay_has_not_verified_takes_nothing(ledger: Ledger) -> None:
-    await ledger.pool.execute("UPDATE relay_checkpoint SET started_at = started_at - interval '1 day'")
+async def test_a_database_that_the_relay_has_not_verified_takes_nothing(ledger: Ledger, kept: Kept) -> None:
+    await kept.unverified()
     with pytest.raises(LedgerUnavailable, match="verify"):
         await do(ledger, uuid4(), OpenJar(3))
-    assert await count(ledger, "commands") == 0
+    assert await count(kept, "commands") == 0
 
 
 async def test_a_clock_that_is_off_takes_nothing(ledger: Ledger) -> None:
@@ -463,12 +484,10 @@ async def test_a_clock_that_is_off_takes_nothing(ledger: Ledger) -> None:
         await do(ledger, uuid4(), OpenJar(3))
 
 
-async def test_a_tampered_document_is_noticed_when_it_is_loaded(ledger: Ledger, replica: Ledger) -> None:
+async def test_a_tampered_document_is_noticed_when_it_is_loaded(ledger: Ledger, replica: Ledger, kept: Kept) -> None:
     jar = uuid4()
     await do(ledger, jar, OpenJar(3))
-    await ledger.pool.execute(
-        "UPDATE events SET document = convert_to(replace(convert_from(document, 'UTF8'), '\"limit\":3', '\"limit\":9'), 'UTF8')"
-    )
+    await kept.tamper('"limit":3', '"limit":9')
     with pytest.raises(LedgerCorrupt):
         await replica.load(JAR, jar)
 
@@ -481,7 +500,7 @@ async def test_a_stream_is_found_by_its_links_for_as_long_as_its_state_says_so(l
     assert await ledger.find("open_on", UUID(int=ord("b"))) == ()
 
 
-async def test_a_due_timer_fires_once_over_two_replicas(ledger: Ledger) -> None:
+async def test_a_due_timer_fires_once_over_two_replicas(ledger: Ledger, kept: Kept) -> None:
     jars = [uuid4() for _ in range(10)]
     for jar in jars:
         await do(ledger, jar, OpenJar(3, shelf="timed"))
@@ -489,7 +508,7 @@ async def test_a_due_timer_fires_once_over_two_replicas(ledger: Ledger) -> None:
     await asyncio.gather(*(replica.fire_due() for replica in replicas))
     for jar in jars:
         assert [type(one.event).__name__ for one in await ledger.events(jar)] == ["JarOpened", "JarClosed"]
-    assert await count(ledger, "timers") == 0
+    assert await count(kept, "timers") == 0
     assert await replicas[0].fire_due() == 0
 
 
