@@ -6,7 +6,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from govkernel.consumer.leases import Lease, to_take
+from govkernel.consumer.leases import to_take
+from govkernel.consumer.ports import Lease
 
 FREE = [Lease(partition, None, 0, live=False, next_offset=0) for partition in range(12)]
 ANA, BO = UUID(int=1), UUID(int=2)

@@ -14,8 +14,18 @@ import asyncpg
 from govevents.catalogue import Catalogue, topic_of
 from govkernel.consumer.guard import Kind, Stopped
 from govkernel.consumer.inbox import GuardMoved, Inbox
-from govkernel.consumer.leases import Lease, Leases
-from govkernel.consumer.ports import Handler, Reader, TopicMadeAnew, Topics, Unavailable
+from govkernel.consumer.leases import Leases
+from govkernel.consumer.ports import (
+    ConsumerStore,
+    Handler,
+    Lease,
+    Reader,
+    Subscription,
+    TopicMadeAnew,
+    Topics,
+    Unavailable,
+)
+from govkernel.consumer.postgres import POSTGRES
 from govkernel.kafka import KafkaUnavailable, OffsetGone, TopicMissing
 from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE
@@ -35,19 +45,6 @@ LONGEST_REST_S: Final = 0.1
 
 A batch costs much the same however few records it has: on a busy machine more come together, and each costs less.
 """
-
-PARTITIONS: Final = """
-INSERT INTO consumer_partitions (consumer, topic, partition) SELECT $1, $2, generate_series(0, $3::int - 1)
-ON CONFLICT DO NOTHING"""
-
-IDENTIFY: Final = """
-UPDATE consumer_partitions SET cluster_id = $3, topic_id = $4 WHERE consumer = $1 AND topic = $2 AND topic_id IS NULL"""
-
-IDENTITIES: Final = """
-SELECT cluster_id, topic_id, sum(count(*)) OVER ()::int AS partitions
-FROM consumer_partitions WHERE consumer = $1 AND topic = $2 GROUP BY cluster_id, topic_id"""
-
-PARKED: Final = "SELECT kind, count(*) AS records FROM parked WHERE consumer = $1 GROUP BY kind"
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +85,8 @@ class Consumer:
 
     `lease_s` is how long a silent replica keeps its partitions. `commit_as` is a group's name under which offsets are
     also shown to Kafka's tools. `on_applied` is called after each commit that applied events: whoever waits for their
-    effects is woken there. The reader is this consumer's own.
+    effects is woken there. The reader is this consumer's own. `store` knows the rows that the pool's connections
+    lead to.
     """
 
     def __init__(
@@ -105,6 +103,7 @@ class Consumer:
         most_records: int = 2000,
         commit_as: str | None = None,
         on_applied: Callable[[], None] | None = None,
+        store: ConsumerStore = POSTGRES,
     ) -> None:
         self.handler = handler
         self.topic = topic_of(handler.service)
@@ -116,8 +115,10 @@ class Consumer:
         self._most_records = most_records
         self._commit_as = commit_as
         self._on_applied = on_applied
-        self._leases = Leases(pool, consumer=handler.name, topic=self.topic, replica=replica, lease_s=lease_s)
-        self._inbox = Inbox(pool, handler, catalogue, topic=self.topic, lease_s=lease_s)
+        self._store = store
+        self._of = Subscription(handler.name, self.topic)
+        self._leases = Leases(pool, of=self._of, replica=replica, lease_s=lease_s, store=store)
+        self._inbox = Inbox(pool, handler, catalogue, topic=self.topic, lease_s=lease_s, store=store)
         self._reading = False
         self._held: dict[int, Lease] = {}
         self._positions: dict[int, int] = {}
@@ -257,9 +258,9 @@ class Consumer:
         identity = await self._topics.identity(self.topic)
         now = identity.cluster_id, identity.topic_id
         async with self._pool.acquire(timeout=5) as connection, connection.transaction():
-            known = await connection.fetch(IDENTITIES, self.handler.name, self.topic)
+            known = await self._store.known(connection, self._of)
             if not known:
-                await connection.execute(PARTITIONS, self.handler.name, self.topic, partitions)
+                await self._store.begin(connection, self._of, partitions)
             for row in known:
                 was = row["cluster_id"], row["topic_id"]
                 if was not in {(None, None), now}:
@@ -273,7 +274,7 @@ class Consumer:
                         f"{self.topic} has {partitions} partitions, but {self.handler.name} has read "
                         f"{row['partitions']}: streams have moved. Their number is fixed at installation"
                     )
-            await connection.execute(IDENTIFY, self.handler.name, self.topic, *now)
+            await self._store.identify(connection, self._of, identity)
 
     async def _claim(self) -> None:
         before = {partition: lease.epoch for partition, lease in self._held.items()}
@@ -325,8 +326,7 @@ class Consumer:
 
     async def _count_parked(self) -> None:
         async with self._pool.acquire(timeout=5) as connection:
-            rows = await connection.fetch(PARKED, self.handler.name)
-        counted: dict[str, int] = {row["kind"]: row["records"] for row in rows}
+            counted = await self._store.count_parked(connection, self.handler.name)
         if counted.get(Kind.FORK.value, 0) > self._parked.get(Kind.FORK.value, 0):
             log.error("%s: a record contradicts what was applied before; see what is parked", self.handler.name)
         self._parked = counted

@@ -10,7 +10,6 @@ import asyncpg
 from govevents.catalogue import Catalogue
 from govevents.document import Recorded
 from govkernel.consumer.guard import (
-    BLOCKING,
     START,
     Arrival,
     Guard,
@@ -21,9 +20,10 @@ from govkernel.consumer.guard import (
     Stream,
     look_at,
 )
-from govkernel.consumer.ports import Handler, Unavailable
+from govkernel.consumer.ports import ConsumerStore, Handler, Subscription, Unavailable
+from govkernel.consumer.postgres import POSTGRES
 from govkernel.kafka import Fetched
-from govkernel.postgres import UNAVAILABLE, Connection
+from govkernel.postgres import UNAVAILABLE, Connection, Row
 
 MOST_DRAINED: Final = 200
 """How many parked records of one stream follow within one transaction; the others follow in the next."""
@@ -33,73 +33,6 @@ SHORTEST_IDLE_S: Final = 5.0
 
 AT_FAULT: Final = ("22", "23", "54", "P0")
 """Classes of PostgreSQL's errors that data cause; other classes speak of the database or of the code."""
-
-# A process that was stopped in the middle of its batch must not hold these rows for much longer than its lease.
-LOCK: Final = """
-SELECT partition, next_offset, holder, epoch, set_config('idle_in_transaction_session_timeout', $4, true)
-FROM consumer_partitions WHERE consumer = $1 AND topic = $2 AND partition = ANY($3::int[])
-ORDER BY partition FOR UPDATE"""
-
-STREAMS: Final = """
-SELECT wanted.stream, guard.version, guard.hash,
-  EXISTS (SELECT FROM parked
-          WHERE consumer = $1 AND parked.stream = wanted.stream AND kind <> 'set_aside') AS parked,
-  EXISTS (SELECT FROM parked
-          WHERE consumer = $1 AND parked.stream = wanted.stream AND kind = ANY($3::text[])) AS blocked
-FROM unnest($2::uuid[]) AS wanted (stream)
-LEFT JOIN consumer_guards AS guard ON guard.consumer = $1 AND guard.stream = wanted.stream"""
-
-HELD: Final = """
-SELECT stream, version, sha256(record_value) AS hash FROM parked
-WHERE consumer = $1 AND stream = ANY($2::uuid[]) AND version = ANY($3::int[]) AND kind <> 'set_aside'"""
-
-WAITING: Final = """
-SELECT id, partition, record_offset, record_key, record_value FROM parked
-WHERE consumer = $1 AND stream = $2 AND version > $3 AND kind <> 'set_aside'
-ORDER BY version, record_offset LIMIT $4"""
-
-SAVE: Final = """
-WITH begun AS (
-  INSERT INTO consumer_guards (consumer, stream, version, hash)
-  SELECT $1, * FROM unnest($3::uuid[], $4::int[], $5::bytea[]) ON CONFLICT DO NOTHING RETURNING 1),
-continued AS (
-  UPDATE consumer_guards AS guard SET version = moved.version, hash = moved.hash
-  FROM unnest($6::uuid[], $7::int[], $8::int[], $9::bytea[]) AS moved (stream, before, version, hash)
-  WHERE guard.consumer = $1 AND guard.stream = moved.stream AND guard.version = moved.before RETURNING 1),
-read AS (
-  UPDATE consumer_partitions AS row
-  SET next_offset = read_to.next_offset,
-    lease_until = greatest(lease_until, clock_timestamp() + $12 * interval '1 second')
-  FROM unnest($10::int[], $11::bigint[]) AS read_to (partition, next_offset)
-  WHERE row.consumer = $1 AND row.topic = $2 AND row.partition = read_to.partition RETURNING 1)
-SELECT (SELECT count(*) FROM begun) + (SELECT count(*) FROM continued) AS guards, (SELECT count(*) FROM read) AS read"""
-
-PARK: Final = """
-INSERT INTO parked (
-  consumer, topic, partition, record_offset, stream, version, kind, reason, record_key, record_value, parked_at)
-SELECT $1, $2, new.*, clock_timestamp()
-FROM unnest($3::int[], $4::bigint[], $5::uuid[], $6::int[], $7::text[], $8::text[], $9::bytea[], $10::bytea[]) AS new
-ON CONFLICT DO NOTHING"""
-
-KEEP: Final = """
-UPDATE parked SET kind = kept.kind, reason = kept.reason, tries = tries + 1
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS kept (id, kind, reason) WHERE parked.id = kept.id"""
-
-FORGET: Final = "DELETE FROM parked WHERE id = ANY($1::bigint[])"
-
-SET_ASIDE: Final = """
-UPDATE parked SET kind = 'set_aside'
-WHERE consumer = $1 AND stream = $2 AND kind = ANY($4::text[]) AND (version IS NULL OR version <= $3)"""
-
-DUE: Final = """
-SELECT stream, min(tries) AS tries, min(id) AS first, array_agg(DISTINCT partition) AS partitions FROM parked AS waiting
-WHERE consumer = $1 AND topic = $2 AND partition = ANY($3::int[]) AND stream <> ALL($4::uuid[])
-  AND (kind = 'not_yet' OR kind IN ('gap', 'behind') AND version = 1 + (
-    SELECT version FROM consumer_guards AS guard WHERE guard.consumer = $1 AND guard.stream = waiting.stream))
-  AND NOT EXISTS (
-    SELECT FROM parked AS blocking
-    WHERE blocking.consumer = $1 AND blocking.stream = waiting.stream AND blocking.kind = ANY($5::text[]))
-GROUP BY stream ORDER BY 2, 3 LIMIT $6"""
 
 
 class GuardMoved(Exception):
@@ -133,12 +66,20 @@ class Inbox:
     """
 
     def __init__(
-        self, pool: "asyncpg.Pool[Any]", handler: Handler, catalogue: Catalogue, *, topic: str, lease_s: float
+        self,
+        pool: "asyncpg.Pool[Any]",
+        handler: Handler,
+        catalogue: Catalogue,
+        *,
+        topic: str,
+        lease_s: float,
+        store: ConsumerStore = POSTGRES,
     ) -> None:
         self._pool = pool
         self._handler = handler
         self._catalogue = catalogue
-        self._topic = topic
+        self._of = Subscription(handler.name, topic)
+        self._store = store
         self._lease_s = lease_s
 
     async def take(self, fetched: Sequence[Fetched], replica: UUID, epochs: Mapping[int, int]) -> Taken:
@@ -208,9 +149,7 @@ class Inbox:
         `besides` are streams whose time has not come.
         """
         async with self._pool.acquire(timeout=5) as connection:
-            due = await connection.fetch(
-                DUE, self._handler.name, self._topic, list(epochs), list(besides), list(BLOCKING), most_streams
-            )
+            due = await self._store.due(connection, self._of, list(epochs), besides, most_streams)
         if not due:
             return [], 0
         streams = [row["stream"] for row in due]
@@ -247,18 +186,14 @@ class Inbox:
         await self._save(connection, settlement, {})
         if blocked_too:
             for stream, (_, after) in settlement.guards.items():
-                await connection.execute(SET_ASIDE, self._handler.name, stream, after.version, list(BLOCKING))
+                await self._store.set_aside(connection, self._of.consumer, stream, after.version)
         return len(settlement.drained)
 
-    async def lock(self, connection: Connection, partitions: Sequence[int]) -> dict[int, "asyncpg.Record"]:
+    async def lock(self, connection: Connection, partitions: Sequence[int]) -> dict[int, Row]:
         """Lock partitions' rows against every other batch, in their order."""
-        rows = await connection.fetch(
-            LOCK,
-            self._handler.name,
-            self._topic,
-            sorted(partitions),
-            str(int(max(self._lease_s, SHORTEST_IDLE_S) * 1000)),
-        )
+        # A process that was stopped in the middle of its batch must not hold these rows for much longer than its lease.
+        idle_timeout_s = max(self._lease_s, SHORTEST_IDLE_S)
+        rows = await self._store.lock(connection, self._of, sorted(partitions), idle_timeout_s)
         return {row["partition"]: row for row in rows}
 
     async def move_guard(self, connection: Connection, stream: UUID, before: Guard, after: Guard) -> None:
@@ -279,7 +214,7 @@ class Inbox:
     async def _streams(
         self, connection: Connection, streams: Sequence[UUID], versions: Sequence[int]
     ) -> dict[UUID, Stream]:
-        rows = await connection.fetch(STREAMS, self._handler.name, list(streams), list(BLOCKING))
+        rows = await self._store.streams(connection, self._of.consumer, streams)
         states = {
             row["stream"]: Stream(
                 START if row["version"] is None else Guard(row["version"], row["hash"]), row["parked"], row["blocked"]
@@ -288,12 +223,12 @@ class Inbox:
         }
         parked = [stream for stream, state in states.items() if state.parked]
         if parked and versions:
-            for row in await connection.fetch(HELD, self._handler.name, parked, list(versions)):
+            for row in await self._store.held(connection, self._of.consumer, parked, versions):
                 states[row["stream"]].held.setdefault(row["version"], set()).add(row["hash"])
         return states
 
     async def _waiting(self, connection: Connection, stream: UUID, guard: Guard) -> list[Arrival]:
-        rows = await connection.fetch(WAITING, self._handler.name, stream, guard.version, MOST_DRAINED)
+        rows = await self._store.waiting(connection, self._of.consumer, stream, guard.version, MOST_DRAINED)
         return [
             look_at(
                 row["partition"],
@@ -339,49 +274,16 @@ class Inbox:
             moves = sorted(settlement.guards.items())
             begun = [(stream, after) for stream, (before, after) in moves if before.version == 0]
             continued = [(stream, before, after) for stream, (before, after) in moves if before.version > 0]
-            saved = await connection.fetchrow(
-                SAVE,
-                self._handler.name,
-                self._topic,
-                [stream for stream, _ in begun],
-                [after.version for _, after in begun],
-                [after.hash for _, after in begun],
-                [stream for stream, _, _ in continued],
-                [before.version for _, before, _ in continued],
-                [after.version for _, _, after in continued],
-                [after.hash for _, _, after in continued],
-                list(positions),
-                list(positions.values()),
-                self._lease_s,
-            )
-            assert saved is not None
-            if saved["guards"] != len(moves):
+            guards, read = await self._store.save(connection, self._of, begun, continued, positions, self._lease_s)
+            if guards != len(moves):
                 raise GuardMoved(f"{self._handler.name}: another transaction has applied events of the same streams")
-            assert saved["read"] == len(positions), "the rows are locked, so they are there"
+            assert read == len(positions), "the rows are locked, so they are there"
         if settlement.drained:
-            await connection.execute(FORGET, list(settlement.drained))
+            await self._store.forget(connection, settlement.drained)
         if settlement.kept:
-            await connection.execute(
-                KEEP,
-                [each.arrival.parked for each in settlement.kept],
-                [each.kind.value for each in settlement.kept],
-                [_text(each.reason) for each in settlement.kept],
-            )
+            await self._store.keep(connection, settlement.kept)
         if settlement.park:
-            arrivals = [each.arrival for each in settlement.park]
-            await connection.execute(
-                PARK,
-                self._handler.name,
-                self._topic,
-                [arrival.partition for arrival in arrivals],
-                [arrival.offset for arrival in arrivals],
-                [arrival.stream for arrival in arrivals],
-                [arrival.envelope.version if arrival.envelope else None for arrival in arrivals],
-                [each.kind.value for each in settlement.park],
-                [_text(each.reason) for each in settlement.park],
-                [arrival.key for arrival in arrivals],
-                [arrival.value for arrival in arrivals],
-            )
+            await self._store.park(connection, self._of, settlement.park)
 
 
 def is_at_fault(error: Exception) -> bool:
@@ -390,8 +292,3 @@ def is_at_fault(error: Exception) -> bool:
         return str(error.sqlstate)[:2] in AT_FAULT
     # asyncpg's refusal to encode an argument is an InterfaceError and a ValueError.
     return isinstance(error, ValueError) or not isinstance(error, (Unavailable, *UNAVAILABLE))
-
-
-def _text(reason: str) -> str:
-    """A reason as PostgreSQL takes it, for it may quote what a stranger sent."""
-    return reason.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")[:2000]

@@ -12,8 +12,9 @@ from govevents.catalogue import Catalogue, topic_of
 from govevents.operations import RecordSkipped
 from govevents.values import ValueRefused
 from govkernel.consumer.guard import Guard, Kind, Verdict, judge, look_at
-from govkernel.consumer.inbox import FORGET, Inbox
+from govkernel.consumer.inbox import Inbox
 from govkernel.consumer.ports import Handler, Unavailable
+from govkernel.consumer.postgres import FORGET
 from govkernel.domain.aggregate import Aggregate
 from govkernel.ledger import AnsweredBefore, Appended, Context, Intent, KeyReused, Ledger
 from govkernel.postgres import Connection

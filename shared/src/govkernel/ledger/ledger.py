@@ -30,7 +30,7 @@ from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable,
 from govkernel.ledger.group_commit import GroupCommit
 from govkernel.ledger.group_load import GroupLoad, Wanted, read
 from govkernel.ledger.ports import LedgerStore, Snapshot
-from govkernel.ledger.postgres import PostgresLedger
+from govkernel.ledger.postgres import POSTGRES
 from govkernel.ledger.snapshots import EVERY_EVENTS, SnapshotCodec
 from govkernel.ledger.states import Loaded, States
 from govkernel.postgres import UNAVAILABLE, Connection, Row
@@ -104,9 +104,6 @@ class Answer:
     refusal: RefusalRecord | None
     repeated: bool
     answered_at: datetime | None = field(default=None, compare=False)
-
-
-POSTGRES: Final = PostgresLedger()
 
 
 class Ledger:

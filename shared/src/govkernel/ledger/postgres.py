@@ -150,6 +150,9 @@ class PostgresLedger:
         await connection.execute("DELETE FROM timers WHERE timer = $1", timer)
 
 
+POSTGRES: Final = PostgresLedger()
+
+
 def _arguments(items: Sequence[Append]) -> Sequence[object]:
     """What the database's function takes: columns, sorted alike by every writer so that no two wait for each other."""
     locks: dict[int, bool] = {}
