@@ -14,6 +14,7 @@ from govevents.document import Document, read_envelope
 from govkernel.kafka import KafkaAddress, SendFailed
 from govkernel.postgres import create_pool
 from govkernel.relay import LeadershipLost, Step
+from govkernel.relay.relay import LARGEST_CHUNK_BYTES
 
 HEAD = "SELECT version, hash FROM events WHERE stream = $1 ORDER BY version DESC LIMIT 1"
 
@@ -70,6 +71,16 @@ async def test_a_large_backlog_goes_out_in_chunks(world: World) -> None:
     await insert(world.pool, *(event for stream in streams for event in chain(stream, 10)))
     assert await world.relay(chunk_rows=30).one_pass() == 200
     assert [len(batch) for batch in world.producers[0].batches] == [30] * 6 + [20]
+    await world.assert_carried()
+
+
+async def test_large_documents_go_out_in_chunks_that_memory_can_hold(world: World) -> None:
+    events = [document(uuid4(), saying="𝄞" * 8000) for _ in range(400)]
+    await insert(world.pool, *events)
+    assert await world.relay().one_pass() == 400
+    sizes = [sum(len(each.body) for each in batch) for batch in world.producers[0].batches]
+    assert len(sizes) == 2
+    assert max(sizes) <= LARGEST_CHUNK_BYTES + max(len(each.body) for each in events)
     await world.assert_carried()
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -28,6 +30,21 @@ class Outgoing(NamedTuple):
     body: bytes
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Records of one partition that are sent together: aiokafka's builder, and how many it has taken."""
+
+    builder: Any
+    records: int = 0
+
+    def add(self, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> bool:
+        """Take one more record; False where it is full."""
+        if self.builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            return False
+        self.records += 1
+        return True
+
+
 class EventProducer:
     """An idempotent producer that waits for every replica's acknowledgement.
 
@@ -50,7 +67,7 @@ class EventProducer:
 
     async def put(self, topic: str, key: bytes, value: bytes) -> None:
         """Set the value of a key of a compacted topic with one partition. Raises SendFailed, TopicMissing."""
-        await self._or_begin_anew(self._send_to_partition(topic, 0, [(key, value, [])]))
+        await self._or_begin_anew(self._put(topic, key, value))
 
     async def close(self) -> None:
         """Disconnect. Nothing is under way, for sending waits for its acknowledgements."""
@@ -98,43 +115,45 @@ class EventProducer:
             await self._producer.start()
         return self._producer
 
-    async def _send_events(self, topic: str, batch: Sequence[Outgoing]) -> dict[int, int]:
+    async def _put(self, topic: str, key: bytes, value: bytes) -> None:
+        batch = _Batch((await self._connected()).create_batch())
+        batch.add(key, value, [])
+        await self._send_to_partition(topic, 0, deque([batch]))
+
+    async def _send_events(self, topic: str, records: Sequence[Outgoing]) -> dict[int, int]:
         producer = await self._connected()
         if topic not in self._partitions:
             self._partitions[topic] = await count_partitions(producer.client, topic)
         partitions = self._partitions[topic]
-        by_partition: dict[int, list[tuple[bytes, bytes, list[tuple[str, bytes]]]]] = {}
-        for stream, type_name, body in batch:
-            by_partition.setdefault(partition_of(stream, partitions), []).append(
-                (str(stream).encode(), body, [CONTENT_TYPE, ("type", type_name.encode())])
-            )
+        # All are built before the first is sent, for those that are ready together travel in one request.
+        filling: dict[int, _Batch] = {}
+        ready: dict[int, deque[_Batch]] = {}
+        for stream, type_name, body in records:
+            partition = partition_of(stream, partitions)
+            key, headers = str(stream).encode(), [CONTENT_TYPE, ("type", type_name.encode())]
+            filled = filling.get(partition)
+            if filled is None or not filled.add(key, body, headers):
+                filling[partition] = begun = _Batch(producer.create_batch())
+                added = begun.add(key, body, headers)
+                assert added, "a batch takes at least one record, however large"
+                ready.setdefault(partition, deque()).append(begun)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {
-                    partition: group.create_task(self._send_to_partition(topic, partition, records))
-                    for partition, records in by_partition.items()
+                    partition: group.create_task(self._send_to_partition(topic, partition, batches))
+                    for partition, batches in ready.items()
                 }
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return {partition: task.result() for partition, task in tasks.items()}
 
-    async def _send_to_partition(
-        self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes, list[tuple[str, bytes]]]]
-    ) -> int:
+    async def _send_to_partition(self, topic: str, partition: int, batches: deque[_Batch]) -> int:
         producer = await self._connected()
         highest = -1
-        at = 0
-        while at < len(records):
-            builder = producer.create_batch()
-            first = at
-            while at < len(records):
-                key, value, headers = records[at]
-                if builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
-                    break
-                at += 1
-            assert at > first, "a batch takes at least one record, however large"
+        while batches:
+            batch = batches.popleft()
             # One batch of a partition at a time: behind one that fails, the next could still arrive.
-            acknowledgement = await (await producer.send_batch(builder, topic, partition=partition))
+            acknowledgement = await (await producer.send_batch(batch.builder, topic, partition=partition))
             if acknowledgement.offset >= 0:
-                highest = acknowledgement.offset + (at - first) - 1
+                highest = acknowledgement.offset + batch.records - 1
         return highest

@@ -18,7 +18,7 @@ where it is then. What verification brings back from Kafka has been sent already
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -55,6 +55,8 @@ WATERMARK_EVERY_S: Final = 1.0
 LARGEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=5)
 LONGEST_STATEMENT_S: Final = 600.0
 LONG_TAIL: Final = 100_000
+LARGEST_CHUNK_BYTES: Final = 8 * 1024 * 1024
+"""How large the documents of a chunk are together, but for the last; one is sent while the next one is read."""
 
 # Only the application's role appends, and a role may see when its own transactions began.
 LOOK: Final = """
@@ -65,11 +67,19 @@ WHERE datname = current_database() AND usename = current_user AND pid <> pg_back
 XMIN: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 
 # `seq + 0` keeps the planner from walking the whole primary key for the sake of the order.
-PENDING: Final = """
-SELECT seq, txid::text AS txid FROM events
-WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[]) ORDER BY seq + 0"""
+CHUNKS: Final = """
+SELECT count(*) FROM (
+  SELECT sum(greatest(octet_length(document), $3::bigint / $4)) OVER (ORDER BY seq + 0)::bigint / $3 AS chunk
+  FROM events
+  WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[])) AS pending
+GROUP BY chunk ORDER BY chunk"""
 
-DOCUMENTS: Final = "SELECT stream, type, document FROM events WHERE seq = ANY ($1::bigint[]) ORDER BY seq"
+# Only the keys are sorted; each row is then fetched by its own.
+PENDING: Final = """
+SELECT stream, type, document, CASE WHEN txid >= $3::text::xid8 THEN seq END, txid::text::bigint FROM (
+  SELECT seq + 0 AS place FROM events
+  WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[]) ORDER BY seq + 0) AS pending
+CROSS JOIN LATERAL (SELECT * FROM events WHERE events.seq = pending.place LIMIT 1) AS event ORDER BY place"""
 
 LAG: Final = """
 SELECT count(*) AS rows, min(recorded_at) AS oldest FROM events
@@ -147,6 +157,14 @@ class RelayStatus:
     trouble: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """What is sent before acknowledgements are awaited, and the (seq, txid) of those that a later pass sees again."""
+
+    batch: Sequence[Outgoing]
+    above_xmin: Mapping[int, int]
+
+
 async def _nothing_else(_connection: Connection, _documents: Sequence[Document]) -> None:
     return
 
@@ -177,7 +195,7 @@ class Relay:
         topic: str | None = None,
         watermark_topic: str = WATERMARK_TOPIC,
         lease: timedelta = timedelta(seconds=6),
-        chunk_rows: int = 1000,
+        chunk_rows: int = 10_000,
         reached: Callable[[Step], Awaitable[None]] = _go_on,
     ) -> None:
         self.service = service
@@ -382,14 +400,12 @@ class Relay:
             xmin = int(await connection.fetchval(XMIN))
             _refuse_foreign(checkpoint.low_txid, xmin)
             await self._reached("snapshot")
-            cursor = await connection.cursor(PENDING, str(checkpoint.low_txid), list(checkpoint.tail))
-            while pending := await cursor.fetch(self._chunk_rows, timeout=LONGEST_STATEMENT_S):
-                documents = await connection.fetch(DOCUMENTS, [row["seq"] for row in pending])
-                batch = [Outgoing(row["stream"], row["type"], bytes(row["document"])) for row in documents]
-                await self._send(batch, acknowledged)
-                sent += len(batch)
-                published.update((row["seq"], txid) for row in pending if (txid := int(row["txid"])) >= xmin)
-                await self._reached("sent")
+            async with contextlib.aclosing(_one_ahead(self._chunks(connection, checkpoint, xmin))) as chunks:
+                async for chunk in chunks:
+                    await self._send(chunk.batch, acknowledged)
+                    sent += len(chunk.batch)
+                    published.update(chunk.above_xmin)
+                    await self._reached("sent")
         await self._reached("passed")
         tail = {seq: txid for seq, txid in checkpoint.tail.items() if txid >= xmin}
         watermark = look["oldest"] - LARGEST_CLOCK_DIFFERENCE if look["complete"] else None
@@ -408,6 +424,22 @@ class Relay:
         self._held = after
         await self._reached("stored")
         return sent
+
+    async def _chunks(self, connection: Connection, checkpoint: Checkpoint, xmin: int) -> AsyncGenerator[_Chunk, None]:
+        pending = str(checkpoint.low_txid), list(checkpoint.tail)
+        chunks = await connection.fetch(
+            CHUNKS, *pending, LARGEST_CHUNK_BYTES, self._chunk_rows, timeout=LONGEST_STATEMENT_S
+        )
+        if not chunks:
+            return
+        cursor = await connection.cursor(PENDING, *pending, str(xmin))
+        for (count,) in chunks:
+            found = await cursor.fetch(count, timeout=LONGEST_STATEMENT_S)
+            assert len(found) == count, "a snapshot does not change"
+            yield _Chunk(
+                [Outgoing(stream, name, document) for stream, name, document, _, _ in found],
+                {seq: txid for _, _, _, seq, txid in found if seq is not None},
+            )
 
     async def _send(self, batch: Sequence[Outgoing], acknowledged: dict[int, int]) -> None:
         assert self._producer is not None, "a leader has a producer"
@@ -467,6 +499,23 @@ class Relay:
         producer, self._producer, self._held = self._producer, None, None
         if producer is not None:
             await producer.abort()
+
+
+async def _one_ahead(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The same items, each being made while the one before it is used."""
+    next_one = asyncio.ensure_future(anext(items))
+    try:
+        while True:
+            try:
+                item = await next_one
+            except StopAsyncIteration:
+                return
+            next_one = asyncio.ensure_future(anext(items))
+            yield item
+    finally:
+        next_one.cancel()
+        await asyncio.wait({next_one})
+        await items.aclose()
 
 
 async def vouch(
