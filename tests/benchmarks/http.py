@@ -19,9 +19,10 @@ from joserfc.jwk import ECKey
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.fund import PURPOSE
 from tests.benchmarks.http_load import Order, Report
-from tests.benchmarks.ledgers import SERVICE, VERIFIED, check, fill, histories
+from tests.benchmarks.ledgers import SERVICE, check, fill, histories
 from tests.benchmarks.processes import answer_of, running, until_ready
 from tests.benchmarks.row import Row, interleaved, percentile
+from tests.support.databases import OPEN_LEDGER
 
 from gov.runtime.ports import choose_ports
 
@@ -40,7 +41,7 @@ async def measure(bench: Bench) -> list[Row]:
     (document,) = histories(streams[:1], 1)
     async with bench.database() as url:
         await fill(url, streams, 1)
-        await _run(url, VERIFIED)
+        await _run(url, OPEN_LEDGER)
         funds = [
             [str(stream) for stream in streams[first : first + FUNDS_OF_A_CONNECTION]]
             for first in range(0, len(streams), FUNDS_OF_A_CONNECTION)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from tests.benchmarks.fund import CATALOGUE, FUND, LIMIT_MINOR, PURPOSE, Fund, FundOpened, MoneyDrawn, Open
+from tests.support.databases import OPEN_LEDGER
 
 from govevents.document import Document, Origin, encode
 from govkernel.ledger import Appended, Context, Intent, Ledger, Loaded
@@ -17,9 +18,6 @@ from govkernel.processes.process import LARGEST_POOL
 
 SERVICE: Final = "benchmarks"
 COLUMNS: Final = ("stream", "version", "type", "time", "recorded_at", "document", "hash")
-
-# A relay would have verified the database; here it is known to be the same.
-VERIFIED: Final = "UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()"
 
 CHECK: Final = """
 SELECT count(*) AS events,
@@ -46,7 +44,7 @@ async def ledger_at(url: str, *, service: str = SERVICE) -> AsyncIterator[Ledger
     """A service's ledger as its process has it, open for appends."""
     pool = await create_pool(url, largest=LARGEST_POOL)
     try:
-        await pool.execute(VERIFIED)
+        await pool.execute(OPEN_LEDGER)
         yield Ledger(pool, service=service, catalogue=CATALOGUE, clock=utc_now, refusal_status=lambda _refusal: 409)
     finally:
         await pool.close()

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -10,6 +11,14 @@ import asyncpg
 from tests.support.infrastructure import Infrastructure, SessionInfrastructure
 
 from govkernel.postgres import migrate_in_thread
+from govkernel.relay.checkpoint import IS_VERIFIED
+
+LEDGER_IS_OPEN: Final = f"SELECT {IS_VERIFIED} FROM relay_checkpoint"
+OPEN_LEDGER: Final = """
+INSERT INTO relay_checkpoint (singleton, started_at, events_file)
+VALUES (true, pg_postmaster_start_time(), pg_relation_filepath('events'))
+ON CONFLICT (singleton) DO UPDATE SET started_at = excluded.started_at, events_file = excluded.events_file"""
+"""Let a ledger take commands as if a relay had verified its database; without one, that it is the same is known here."""
 
 
 def url_of(admin_url: str, database: str) -> str:

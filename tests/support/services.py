@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from tests.support.databases import OPEN_LEDGER
 from tests.support.streams import Stream
 
 from govevents.approvals import Role, RoleAssigned
@@ -120,8 +121,7 @@ async def service_over(definition: ServiceDefinition, database: str) -> AsyncIte
     """The service over a database that has its tables."""
     pool = await create_pool(database, largest=10)
     engine = create_engine(database)
-    # A relay would have verified the database; without one, that it is the same is known here.
-    await pool.execute("UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+    await pool.execute(OPEN_LEDGER)
     models: tuple[ReadModel[Any], ...] = (*ACCESS_MODELS, *definition.read_models)
     handlers: list[Handler] = []
     ledger = Ledger(

@@ -126,6 +126,7 @@ relay_checkpoint = Table(
     Column("topic_id", Text),
     Column("system_identifier", Text),
     Column("started_at", Moment),
+    Column("events_file", Text),
     Column("watermark", Moment),
     Column("verified_at", Moment),
     Column("brought_back", BigInteger),

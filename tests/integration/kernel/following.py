@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.integration.kernel.consuming import World, until
+from tests.support.databases import OPEN_LEDGER
 from tests.support.phases import PHASES
 
 from govevents.document import Document, Origin
@@ -81,10 +82,7 @@ class Site:
 
     async def parked(self, read_models: ReadModels) -> Parked:
         """The operator's way to parked records, with a ledger of the service's own that takes appends."""
-        await self.world.pool.execute(
-            "INSERT INTO relay_checkpoint (singleton, started_at) VALUES (true, pg_postmaster_start_time()) "
-            "ON CONFLICT (singleton) DO UPDATE SET started_at = excluded.started_at"
-        )
+        await self.world.pool.execute(OPEN_LEDGER)
         ledger = Ledger(
             self.world.pool,
             service=self.world.service,

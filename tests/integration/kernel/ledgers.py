@@ -9,6 +9,7 @@ import asyncpg
 from tests.integration.kernel.jar import CATALOGUE
 from tests.simulation.database import MemoryDatabase
 from tests.simulation.memory_ledger import MemoryLedger
+from tests.support.databases import OPEN_LEDGER
 
 from govkernel.ledger import Ledger
 
@@ -54,7 +55,7 @@ class InPostgres:
         return [dict(row) for row in await self._pool.fetch(f"SELECT * FROM {table}")]
 
     async def verified(self) -> None:
-        await self._pool.execute("UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+        await self._pool.execute(OPEN_LEDGER)
 
     async def unverified(self) -> None:
         await self._pool.execute("UPDATE relay_checkpoint SET started_at = started_at - interval '1 day'")

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, OpenJar, context
+from tests.support.databases import OPEN_LEDGER
 from tests.support.streams import Stream
 
 from govevents.projects import ProjectTerminated
@@ -22,7 +23,7 @@ OFF = timedelta(seconds=30)
 async def ledger(database: str) -> AsyncIterator[Ledger]:
     """A ledger by a clock that is right, until a test puts it wrong."""
     pool = await create_pool(database)
-    await pool.execute("UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+    await pool.execute(OPEN_LEDGER)
     yield Ledger(
         pool, service="testing", catalogue=CATALOGUE, clock=lambda: datetime.now(UTC), refusal_status=lambda _: 409
     )

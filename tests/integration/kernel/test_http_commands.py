@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey
 from pydantic import BaseModel
 from sqlalchemy import select
 from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CloseJar, Jar, JarIsFull, JarUnknown, OpenJar
+from tests.support.databases import OPEN_LEDGER
 
 from govkernel import tables
 from govkernel.access import Decision, Visible
@@ -163,10 +164,7 @@ def started() -> Health:
 @pytest.fixture
 async def runtime(database: str) -> AsyncIterator[Runtime]:
     pool = await create_pool(database, largest=10)
-    await pool.execute(
-        "INSERT INTO relay_checkpoint (singleton, started_at) VALUES (true, pg_postmaster_start_time()) "
-        "ON CONFLICT (singleton) DO UPDATE SET started_at = excluded.started_at"
-    )
+    await pool.execute(OPEN_LEDGER)
     engine = create_engine(database)
     ledger = Ledger(
         pool,

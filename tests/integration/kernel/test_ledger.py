@@ -22,7 +22,7 @@ from tests.integration.kernel.jar import (
 )
 from tests.integration.kernel.ledgers import InMemory, InPostgres, Kept, ledger_on
 from tests.simulation.database import MemoryDatabase
-from tests.support.databases import as_application
+from tests.support.databases import LEDGER_IS_OPEN, OPEN_LEDGER, as_application
 from tests.support.infrastructure import Infrastructure
 
 from govevents.document import hash_of, read_envelope
@@ -42,7 +42,7 @@ from govkernel.ledger import (
     StaleVersion,
     Timers,
 )
-from govkernel.postgres import create_pool
+from govkernel.postgres import create_pool, migrate_in_thread
 
 
 @pytest.fixture(params=["memory", "postgresql"])
@@ -101,7 +101,7 @@ async def test_the_applications_rights_are_enough_to_append_and_not_to_change(
 ) -> None:
     async with as_application(infrastructure.postgres_url, empty_database) as url:
         pool = await create_pool(url)
-        await pool.execute("UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+        await pool.execute(OPEN_LEDGER)
         ledger, jar = ledger_on(pool), uuid4()
         assert (await do(ledger, jar, OpenJar(3, shelf="timed"))).to_version == 1
         for statement in ("UPDATE events SET version = 2", "DELETE FROM events", "DELETE FROM commands"):
@@ -476,6 +476,34 @@ async def test_a_database_that_the_relay_has_not_verified_takes_nothing(ledger: 
     with pytest.raises(LedgerUnavailable, match="verify"):
         await do(ledger, uuid4(), OpenJar(3))
     assert await count(kept, "commands") == 0
+
+
+async def test_a_database_that_keeps_its_events_elsewhere_than_the_one_that_was_verified_takes_nothing(
+    database: str,
+) -> None:
+    pool = await create_pool(database, largest=2)
+    await InPostgres(pool).verified()
+    await pool.execute("UPDATE relay_checkpoint SET events_file = 'base/1/2'")
+    with pytest.raises(LedgerUnavailable, match="verify"):
+        await do(ledger_on(pool), uuid4(), OpenJar(3))
+    await pool.close()
+
+
+@pytest.mark.parametrize("led", [True, False])
+async def test_the_migration_that_tells_databases_apart_better_lets_a_relay_that_leads_go_on(
+    database: str, *, led: bool
+) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(OPEN_LEDGER)
+    # As the release before leaves it.
+    lease = timedelta(seconds=60 if led else -60)
+    await connection.execute(
+        "UPDATE relay_checkpoint SET events_file = NULL, lease_until = clock_timestamp() + $1", lease
+    )
+    await connection.execute("UPDATE alembic_version SET version_num = 'k0005'")
+    await migrate_in_thread(None, database, application_role=None)
+    assert await connection.fetchval(LEDGER_IS_OPEN) == led
+    await connection.close()
 
 
 async def test_a_clock_that_is_off_takes_nothing(ledger: Ledger) -> None:

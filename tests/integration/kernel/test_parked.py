@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.integration.kernel.consuming import Rejection, World, document, execute, until, world
+from tests.support.databases import OPEN_LEDGER
 
 from govevents.operations import RecordSkipped
 from govevents.registry import CATALOGUE
@@ -19,7 +20,7 @@ from govkernel.postgres import create_pool
 @pytest.fixture
 async def here(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
     async with world(database, kafka, topic) as made:
-        await execute(database, "UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+        await execute(database, OPEN_LEDGER)
         yield made
 
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4, uuid5
 
 import pytest
 from tests.integration.kernel.consuming import World, document, execute, until, world
+from tests.support.databases import OPEN_LEDGER
 
 from govevents.approvals import ReviewWithdrawn
 from govevents.document import Origin, Recorded
@@ -83,7 +84,7 @@ def react(recorded: Recorded[Any], find: Mapping[Link, tuple[UUID, ...]]) -> tup
 @pytest.fixture
 async def here(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
     async with world(database, kafka, topic) as made:
-        await execute(database, "UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+        await execute(database, OPEN_LEDGER)
         yield made
 
 
@@ -269,7 +270,7 @@ async def test_a_ledger_that_takes_nothing_parks_nothing(here: World) -> None:
     await until(troubled)
     assert not consumer.status().ready
     assert await here.parked() == []
-    await execute(here.url, "UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+    await execute(here.url, OPEN_LEDGER)
 
     async def applied() -> bool:
         return await texts(own, project) == ("open",)

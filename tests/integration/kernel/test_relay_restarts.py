@@ -7,14 +7,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.integration.kernel.carrying import World, document, insert, until
-from tests.support.databases import create_template, url_of
+from tests.support.databases import LEDGER_IS_OPEN, create_template, url_of
 from tests.support.topics import create_topic
 
 from gov.runtime.testing import PackagedInfrastructure
 from govkernel.kafka import KafkaAddress
 from govkernel.postgres import UNAVAILABLE, create_pool
-
-OPEN = "SELECT started_at = pg_postmaster_start_time() FROM relay_checkpoint"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ class Writer:
 
     async def _append(self, stream: UUID) -> None:
         async with self._world.pool.acquire(timeout=2) as connection, connection.transaction():
-            if not await connection.fetchval(OPEN):
+            if not await connection.fetchval(LEDGER_IS_OPEN):
                 return
             head = await connection.fetchrow(
                 "SELECT version, hash FROM events WHERE stream = $1 ORDER BY version DESC LIMIT 1", stream

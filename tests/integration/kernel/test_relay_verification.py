@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.integration.kernel.carrying import World, chain, document, insert
-from tests.support.databases import as_application
+from tests.support.databases import LEDGER_IS_OPEN, as_application
 from tests.support.infrastructure import Infrastructure
 
 from govevents.document import Document
@@ -15,6 +15,7 @@ from govevents.operations import DatabaseVouchedFor
 from govkernel.kafka import EventProducer, Extent, KafkaAddress, KafkaUnavailable, Outgoing, TopicLog
 from govkernel.postgres import Connection, create_pool
 from govkernel.relay import (
+    DatabaseIdentity,
     ForeignTransactions,
     Fork,
     TopicCut,
@@ -26,7 +27,6 @@ from govkernel.relay import (
 )
 
 RESTARTED = "UPDATE relay_checkpoint SET started_at = started_at - interval '1 hour'"
-OPEN = "SELECT started_at = pg_postmaster_start_time() FROM relay_checkpoint"
 ALL = "SELECT stream, version, type, time, recorded_at, document, hash FROM events ORDER BY stream, version"
 
 
@@ -52,16 +52,16 @@ async def ends(world: World) -> Mapping[int, int]:
 
 
 async def test_a_fresh_ledger_opens_at_the_first_pass(world: World) -> None:
-    assert not await world.pool.fetchval(OPEN)
+    assert not await world.pool.fetchval(LEDGER_IS_OPEN)
     assert await world.relay().one_pass() == 0
-    assert await world.pool.fetchval(OPEN)
+    assert await world.pool.fetchval(LEDGER_IS_OPEN)
 
 
 async def test_after_a_restart_a_complete_ledger_opens_again_and_sends_nothing_twice(world: World) -> None:
     await carried(world, *chain(uuid4(), 5))
     await world.pool.execute(RESTARTED)
     assert await world.relay().one_pass() == 0
-    assert await world.pool.fetchval(OPEN)
+    assert await world.pool.fetchval(LEDGER_IS_OPEN)
     assert sum((await ends(world)).values()) == 5
 
 
@@ -73,7 +73,7 @@ async def test_a_restart_is_noticed_by_a_leader_that_goes_on(world: World) -> No
     other = world.relay()
     await relay.close()
     assert await other.one_pass() == 1
-    assert await world.pool.fetchval(OPEN)
+    assert await world.pool.fetchval(LEDGER_IS_OPEN)
 
 
 async def lose(world: World, events: Sequence[Document], checkpoint: str) -> None:
@@ -101,7 +101,7 @@ async def test_a_ledger_that_was_set_back_gets_its_rows_back_byte_for_byte(world
     await world.relay(brought_back=hook).one_pass()
     assert await world.pool.fetch(ALL) == before
     assert {each.body for each in brought} == {each.body for each in lost}
-    assert await world.pool.fetchval(OPEN)
+    assert await world.pool.fetchval(LEDGER_IS_OPEN)
     await world.assert_carried()
 
 
@@ -170,7 +170,7 @@ async def test_a_fork_is_refused_nothing_is_sent_and_the_ledger_stays_closed(wor
     with pytest.raises(Fork, match=f"{stream}@2"):
         await world.relay().one_pass()
     assert await ends(world) == held
-    assert not await world.pool.fetchval(OPEN)
+    assert not await world.pool.fetchval(LEDGER_IS_OPEN)
 
 
 async def test_a_fork_found_late_leaves_nothing_half_brought_back(world: World) -> None:
@@ -204,7 +204,7 @@ async def test_what_is_no_event_of_this_ledger_is_passed_over(world: World) -> N
     await producer.close()
     await world.pool.execute(RESTARTED)
     assert await world.relay().one_pass() == 0
-    assert await world.pool.fetchval(OPEN)
+    assert await world.pool.fetchval(LEDGER_IS_OPEN)
 
 
 async def test_appends_stay_closed_until_whoever_led_before_must_have_stopped(world: World) -> None:
@@ -241,7 +241,7 @@ async def test_a_topic_that_lost_acknowledged_records_is_an_alarm(world: World) 
     await world.pool.execute(RESTARTED)
     with pytest.raises(TopicCut, match="send everything again"):
         await world.relay().one_pass()
-    assert not await world.pool.fetchval(OPEN)
+    assert not await world.pool.fetchval(LEDGER_IS_OPEN)
 
 
 async def test_a_new_record_below_an_acknowledged_offset_is_an_alarm(world: World) -> None:
@@ -271,12 +271,12 @@ async def test_an_order_is_recorded_while_the_ledger_is_closed_and_leaves_it_clo
     seen: list[bool] = []
 
     async def record(connection: Connection) -> bool:
-        seen.append(await connection.fetchval(OPEN))
+        seen.append(await connection.fetchval(LEDGER_IS_OPEN))
         return True
 
     assert await send_everything_again(world.pool, record=record)
     assert seen == [True]
-    assert not await world.pool.fetchval(OPEN)
+    assert not await world.pool.fetchval(LEDGER_IS_OPEN)
     assert await world.relay().one_pass() == 2
 
 
@@ -287,12 +287,12 @@ async def test_a_leader_that_goes_on_verifies_everything_when_an_operator_says_s
     await relay.one_pass()
     await world.pool.execute("DELETE FROM events WHERE version > 1")
     await verify_everything_again(world.pool)
-    assert not await world.pool.fetchval(OPEN)
+    assert not await world.pool.fetchval(LEDGER_IS_OPEN)
 
     stop = asyncio.Event()
     running = asyncio.create_task(relay.run(stop))
     async with asyncio.timeout(30):
-        while not await world.pool.fetchval(OPEN):
+        while not await world.pool.fetchval(LEDGER_IS_OPEN):
             await asyncio.sleep(0.02)
     stop.set()
     await running
@@ -332,7 +332,7 @@ async def test_a_ledger_with_another_servers_transactions_is_refused_until_it_is
     relay = world.relay()
     with pytest.raises(ForeignTransactions, match="adopt"):
         await relay.one_pass()
-    assert not await world.pool.fetchval(OPEN)
+    assert not await world.pool.fetchval(LEDGER_IS_OPEN)
     await insert(world.pool, *chain(uuid4(), 2))
     async with world.pool.acquire() as connection:
         assert await adopt(connection) == 5
@@ -360,9 +360,9 @@ async def test_a_live_ledger_that_is_adopted_by_mistake_only_sends_everything_on
     await carried(world, *chain(uuid4(), 3))
     async with world.pool.acquire() as connection:
         await adopt(connection)
-    assert not await world.pool.fetchval(OPEN)
+    assert not await world.pool.fetchval(LEDGER_IS_OPEN)
     assert await world.relay().one_pass() == 3
-    assert await world.pool.fetchval(OPEN)
+    assert await world.pool.fetchval(LEDGER_IS_OPEN)
     await world.assert_carried()
 
 
@@ -377,15 +377,17 @@ async def test_where_kafka_is_away_an_operator_can_vouch_and_that_is_recorded(wo
     relay = world.relay(topics=Away())
     with pytest.raises(KafkaUnavailable):
         await relay.one_pass()
-    assert not await world.pool.fetchval(OPEN)
+    assert not await world.pool.fetchval(LEDGER_IS_OPEN)
     recorded: list[tuple[DatabaseVouchedFor, str]] = []
 
-    async def record(connection: Connection, vouched: DatabaseVouchedFor, actor: str) -> None:
-        assert await connection.fetchval(OPEN), "the ledger takes the record of its own opening"
+    async def record(
+        connection: Connection, vouched: DatabaseVouchedFor, _identity: DatabaseIdentity, actor: str
+    ) -> None:
+        assert await connection.fetchval(LEDGER_IS_OPEN), "the ledger takes the record of its own opening"
         recorded.append((vouched, actor))
 
     await vouch(world.pool, reason="compared by hand", actor=str(UUID(int=1)), record=record)
-    assert await world.pool.fetchval(OPEN)
+    assert await world.pool.fetchval(LEDGER_IS_OPEN)
     ((vouched, actor),) = recorded
     assert (vouched.reason, actor) == ("compared by hand", str(UUID(int=1)))
     await insert(world.pool, *chain(uuid4(), 1))

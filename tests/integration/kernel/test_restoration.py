@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CloseJar, OpenJar, context
+from tests.support.databases import OPEN_LEDGER
 
 from govevents.document import Document, hash_of, read_envelope
 from govkernel.ledger import Intent, Ledger, Timers
@@ -17,11 +18,7 @@ from govkernel.postgres import create_pool
 @pytest.fixture
 async def ledger(database: str) -> AsyncIterator[Ledger]:
     pool = await create_pool(database)
-    await pool.execute("UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
-    await pool.execute(
-        "INSERT INTO relay_checkpoint (singleton, started_at) VALUES (true, pg_postmaster_start_time()) "
-        "ON CONFLICT DO NOTHING"
-    )
+    await pool.execute(OPEN_LEDGER)
     yield Ledger(
         pool, service="testing", catalogue=CATALOGUE, clock=lambda: datetime.now(UTC), refusal_status=lambda _: 409
     )

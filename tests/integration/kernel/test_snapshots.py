@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CloseJar, Command, Event, Jar, OpenJar, context
+from tests.support.databases import OPEN_LEDGER
 
 from govkernel.ledger import Intent, Ledger
 from govkernel.ledger.snapshots import EVERY_EVENTS, SnapshotCodec
@@ -20,7 +21,7 @@ Process = Callable[[], Ledger]
 async def process(database: str) -> AsyncIterator[Process]:
     """Makes the ledger of another process, which remembers nothing."""
     pool = await create_pool(database, largest=5)
-    await pool.execute("UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+    await pool.execute(OPEN_LEDGER)
 
     def made() -> Ledger:
         return Ledger(

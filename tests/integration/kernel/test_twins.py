@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, Command, OpenJar, context
+from tests.support.databases import OPEN_LEDGER
 
 from govkernel.ledger import Answer, Intent, Ledger, StaleVersion
 from govkernel.postgres import create_pool
@@ -17,7 +18,7 @@ from govkernel.postgres import create_pool
 async def ledgers(database: str) -> AsyncIterator[tuple[Ledger, Ledger]]:
     """The ledger of one service as two of its replicas have it."""
     pool = await create_pool(database)
-    await pool.execute("UPDATE relay_checkpoint SET started_at = pg_postmaster_start_time()")
+    await pool.execute(OPEN_LEDGER)
     here, there = (
         Ledger(
             pool, service="testing", catalogue=CATALOGUE, clock=lambda: datetime.now(UTC), refusal_status=lambda _: 409

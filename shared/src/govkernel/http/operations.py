@@ -37,6 +37,7 @@ from govkernel.readmodels import (
     RebuildRunning,
 )
 from govkernel.relay import (
+    DatabaseIdentity,
     Reconciled,
     ReconciliationRunning,
     RelayStatus,
@@ -463,10 +464,11 @@ def operations_api(service: str) -> ServiceApi:
         reason = _reason(call, "say how you know that nothing was lost")
         ledger = call.ledger
 
-        async def record(connection: Connection, vouched: DatabaseVouchedFor, _actor: str) -> None:
-            stream = uuid5(
-                NAMESPACE_URL, f"urn:gatehouse:vouched:{service}:{vouched.system_identifier}:{vouched.started_at}"
-            )
+        async def record(
+            connection: Connection, vouched: DatabaseVouchedFor, identity: DatabaseIdentity, _actor: str
+        ) -> None:
+            which = f"{identity.system_identifier}:{identity.started_at}:{identity.events_file}"
+            stream = uuid5(NAMESPACE_URL, f"urn:gatehouse:vouched:{service}:{which}")
             loaded = await ledger.load(VOUCHED_DATABASE, stream, connection=connection)
             item, _ = ledger.prepare(call.context, Intent(VOUCHED_DATABASE, stream, vouched), loaded)
             (outcome,) = await ledger.append(connection, [item])

@@ -45,7 +45,7 @@ from govkernel.processes.figures import Figures
 from govkernel.processes.tasks import Tasks, Work
 from govkernel.reactions import Needs, React, ReactionHandler
 from govkernel.readmodels import Progress, ReadModel, ReadModels, Watermarks
-from govkernel.relay import Producer, Reconciled, Reconciliation, Relay, Stage, adopt
+from govkernel.relay import Producer, Reconciled, Reconciliation, Relay, Stage, adopt, checkpoint
 from govkernel.settings import Settings
 from govkernel.tracing import Tracing, exporting_provider
 
@@ -56,6 +56,8 @@ DRAIN_CONSUMERS_S: Final = 2.5
 DRAIN_RELAY_S: Final = 2.0
 WATCH_KAFKA_S: Final = 5.0
 LONGEST_WAIT_S: Final = 10.0
+
+IS_VERIFIED: Final = f"SELECT {checkpoint.IS_VERIFIED} FROM relay_checkpoint"  # noqa: S608
 
 log = logs.logger(__name__)
 
@@ -572,9 +574,7 @@ class Process:
     def _watch(self, health: Health, tasks: Tasks, parts: Parts) -> None:
         async def database() -> Finding:
             async with parts.pool.acquire(timeout=1) as connection:
-                verified = await connection.fetchval(
-                    "SELECT started_at = pg_postmaster_start_time() FROM relay_checkpoint"
-                )
+                verified = await connection.fetchval(IS_VERIFIED)
             return Finding(None, {"verified": bool(verified)})
 
         async def ledger() -> Finding:

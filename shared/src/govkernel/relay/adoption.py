@@ -19,7 +19,7 @@ OWN_ROWS: Final = "UPDATE events SET txid = '3' WHERE txid <> '3'"
 OWN_CHECKPOINT: Final = """
 UPDATE relay_checkpoint
 SET epoch = epoch + 1, holder = NULL, lease_until = NULL, low_txid = '3', tail_seq = '{}', tail_txid = '{}',
-    system_identifier = NULL, started_at = NULL, alarm = NULL, trouble = NULL"""
+    system_identifier = NULL, started_at = NULL, events_file = NULL, alarm = NULL, trouble = NULL"""
 
 
 async def adopt(connection: Connection) -> int:

@@ -23,10 +23,15 @@ class LeadershipLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseIdentity:
-    """Which database answers, and since when: either changes when it was restarted, failed over or restored."""
+    """Which server answers, since when, and where it keeps the events.
+
+    One of them changes when the database was restarted, failed over or restored. `events_file` names the database's and
+    the table's own number: they alone tell that a dump was restored into a server that went on running.
+    """
 
     system_identifier: str
     started_at: datetime
+    events_file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ SET epoch = epoch + 1, holder = $1, lease_until = clock_timestamp() + $2
 FROM before
 WHERE before.holder IS NULL OR before.holder = $1 OR lease_until <= clock_timestamp()
 RETURNING epoch, low_txid::text AS low_txid, tail_seq, tail_txid, acknowledged, cluster_id, topic_id,
-          system_identifier, started_at, watermark, before.holder IS NOT NULL AS was_held"""
+          system_identifier, started_at, events_file, watermark, before.holder IS NOT NULL AS was_held"""
 
 RENEW: Final = """
 UPDATE relay_checkpoint SET lease_until = clock_timestamp() + $3
@@ -65,8 +70,8 @@ RELEASE: Final = "UPDATE relay_checkpoint SET holder = NULL, lease_until = NULL 
 STORE: Final = """
 UPDATE relay_checkpoint
 SET low_txid = $4::text::xid8, tail_seq = $5, tail_txid = $6, acknowledged = $7::text::jsonb, cluster_id = $8,
-    topic_id = $9, system_identifier = $10, started_at = $11, watermark = $12, lease_until = clock_timestamp() + $3,
-    alarm = NULL, trouble = NULL
+    topic_id = $9, system_identifier = $10, started_at = $11, events_file = $12, watermark = $13,
+    lease_until = clock_timestamp() + $3, alarm = NULL, trouble = NULL
 WHERE epoch = $1 AND holder = $2 RETURNING epoch"""
 
 VERIFIED: Final = "UPDATE relay_checkpoint SET verified_at = clock_timestamp(), brought_back = $2 WHERE epoch = $1"
@@ -75,14 +80,18 @@ HELD_UP: Final = "UPDATE relay_checkpoint SET alarm = $2, trouble = $3 WHERE hol
 
 IDENTITY: Final = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
-       pg_postmaster_start_time() AS started_at"""
+       pg_postmaster_start_time() AS started_at, pg_relation_filepath('events') AS events_file"""
+
+IS_VERIFIED: Final = """
+coalesce(started_at = pg_postmaster_start_time() AND events_file = pg_relation_filepath('events'), false)"""
+"""Whether the database that answers is the one that the checkpoint's row says was verified, as the append sees it."""
 
 
 async def identity_of(connection: Connection) -> DatabaseIdentity:
     """The identity of the database at the other end."""
     row = await connection.fetchrow(IDENTITY)
     assert row is not None
-    return DatabaseIdentity(row["system_identifier"], row["started_at"])
+    return DatabaseIdentity(row["system_identifier"], row["started_at"], row["events_file"])
 
 
 async def take(connection: Connection, replica: UUID, lease: timedelta) -> tuple[Checkpoint, bool] | None:
@@ -120,6 +129,7 @@ async def store(connection: Connection, replica: UUID, checkpoint: Checkpoint, l
         checkpoint.topic.topic_id if checkpoint.topic else None,
         checkpoint.database.system_identifier if checkpoint.database else None,
         checkpoint.database.started_at if checkpoint.database else None,
+        checkpoint.database.events_file if checkpoint.database else None,
         checkpoint.watermark,
     )
     if stored is None:
@@ -145,6 +155,13 @@ def checkpoint_of(row: "asyncpg.Record") -> Checkpoint:
         tail={seq: int(txid) for seq, txid in zip(row["tail_seq"], row["tail_txid"], strict=True)},
         acknowledged={int(partition): offset for partition, offset in acknowledged.items()},
         topic=TopicIdentity(row["cluster_id"], row["topic_id"]) if row["topic_id"] else None,
-        database=DatabaseIdentity(row["system_identifier"] or "", row["started_at"]) if row["started_at"] else None,
+        database=verified_in(row),
         watermark=row["watermark"],
     )
+
+
+def verified_in(row: "asyncpg.Record") -> DatabaseIdentity | None:
+    """The database that was verified last, in a row that has its columns."""
+    if row["started_at"] is None:
+        return None
+    return DatabaseIdentity(row["system_identifier"] or "", row["started_at"], row["events_file"] or "")

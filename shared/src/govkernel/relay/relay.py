@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol, TypeVar
 from uuid import UUID
@@ -85,25 +85,24 @@ LAG: Final = """
 SELECT count(*) AS rows, min(recorded_at) AS oldest FROM events
 WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[])"""
 
-STATUS: Final = """
-SELECT *, coalesce(lease_until > clock_timestamp(), false) AS led, low_txid::text AS low,
-       coalesce(started_at = pg_postmaster_start_time(), false) AS verified
-FROM relay_checkpoint"""
+STATUS: Final = f"""
+SELECT *, coalesce(lease_until > clock_timestamp(), false) AS led, low_txid::text AS low, {rows.IS_VERIFIED} AS verified
+FROM relay_checkpoint"""  # noqa: S608
 
-VOUCH: Final = "UPDATE relay_checkpoint SET system_identifier = $1, started_at = $2"
+VOUCH: Final = "UPDATE relay_checkpoint SET system_identifier = $1, started_at = $2, events_file = $3"
 
-VERIFIED_DATABASE: Final = "SELECT system_identifier, started_at FROM relay_checkpoint FOR UPDATE"
+VERIFIED_DATABASE: Final = "SELECT system_identifier, started_at, events_file FROM relay_checkpoint FOR UPDATE"
 
 FORGET_WHAT_WAS_SENT: Final = """
 UPDATE relay_checkpoint
 SET epoch = epoch + 1, holder = NULL, lease_until = NULL, low_txid = '3', tail_seq = '{}', tail_txid = '{}',
-    acknowledged = '{}', cluster_id = NULL, topic_id = NULL, system_identifier = $1, started_at = $2, alarm = NULL,
-    trouble = NULL"""
+    acknowledged = '{}', cluster_id = NULL, topic_id = NULL, system_identifier = $1, started_at = $2,
+    events_file = $3, alarm = NULL, trouble = NULL"""
 
 FORGET_WHAT_WAS_VERIFIED: Final = """
 UPDATE relay_checkpoint
 SET epoch = epoch + 1, holder = NULL, lease_until = NULL, acknowledged = '{}', system_identifier = NULL,
-    started_at = NULL, alarm = NULL, trouble = NULL"""
+    started_at = NULL, events_file = NULL, alarm = NULL, trouble = NULL"""
 
 Step = Literal["led", "verified", "snapshot", "sent", "passed", "stored"]
 """Points of a pass at which a test may stop it."""
@@ -523,7 +522,7 @@ async def vouch(
     *,
     reason: str,
     actor: str,
-    record: Callable[[Connection, DatabaseVouchedFor, str], Awaitable[None]],
+    record: Callable[[Connection, DatabaseVouchedFor, DatabaseIdentity, str], Awaitable[None]],
 ) -> DatabaseVouchedFor:
     """Open the ledger of a database by hand, where Kafka is away and cannot tell whether it lost anything.
 
@@ -531,9 +530,9 @@ async def vouch(
     """
     async with pool.acquire(timeout=5) as connection, connection.transaction():
         identity = await rows.identity_of(connection)
-        await connection.execute(VOUCH, identity.system_identifier, identity.started_at)
+        await connection.execute(VOUCH, *astuple(identity))
         vouched = DatabaseVouchedFor(identity.system_identifier, identity.started_at, reason)
-        await record(connection, vouched, actor)
+        await record(connection, vouched, identity, actor)
     return vouched
 
 
@@ -551,10 +550,10 @@ async def send_everything_again(pool: "asyncpg.Pool[Any]", *, record: Ordered = 
     What is verified stays verified. False where it was ordered before, and nothing more was done.
     """
     async with pool.acquire(timeout=5) as connection, connection.transaction():
-        verified = await _recorded(connection, record)
-        if verified is not None:
-            await connection.execute(FORGET_WHAT_WAS_SENT, *verified)
-    return verified is not None
+        recorded, verified = await _recorded(connection, record)
+        if recorded:
+            await connection.execute(FORGET_WHAT_WAS_SENT, *(astuple(verified) if verified else (None, None, None)))
+    return recorded
 
 
 async def verify_everything_again(pool: "asyncpg.Pool[Any]", *, record: Ordered = _unrecorded) -> bool:
@@ -563,14 +562,14 @@ async def verify_everything_again(pool: "asyncpg.Pool[Any]", *, record: Ordered 
     False where it was ordered before, and nothing more was done.
     """
     async with pool.acquire(timeout=5) as connection, connection.transaction():
-        verified = await _recorded(connection, record)
-        if verified is not None:
+        recorded, _ = await _recorded(connection, record)
+        if recorded:
             await connection.execute(FORGET_WHAT_WAS_VERIFIED)
-    return verified is not None
+    return recorded
 
 
-async def _recorded(connection: Connection, record: Ordered) -> tuple[Any, Any] | None:
-    """Which database was verified before; None where there is nothing more to record.
+async def _recorded(connection: Connection, record: Ordered) -> tuple[bool, DatabaseIdentity | None]:
+    """Whether there was anything to record, and which database had been verified before, None for none.
 
     An operator's order has to be recorded in a ledger that is closed, too. It is open within this transaction alone,
     and the order's stream is its own, so that nothing the ledger may have lost can lie at the same place.
@@ -578,8 +577,8 @@ async def _recorded(connection: Connection, record: Ordered) -> tuple[Any, Any] 
     before = await connection.fetchrow(VERIFIED_DATABASE)
     assert before is not None, "the migration that makes the table also makes its row"
     identity = await rows.identity_of(connection)
-    await connection.execute(VOUCH, identity.system_identifier, identity.started_at)
-    return (before["system_identifier"], before["started_at"]) if await record(connection) else None
+    await connection.execute(VOUCH, *astuple(identity))
+    return await record(connection), rows.verified_in(before)
 
 
 def _refuse_foreign(low_txid: int, xmin: int) -> None:
