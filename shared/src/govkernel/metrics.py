@@ -84,6 +84,18 @@ class Metrics:
         )
         self.restarts = Counter("gov_task_restarts", "Crashed tasks started again.", ["task"], registry=self.registry)
 
+        self._of_answer: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, operation: str, method: str, status: int, seconds: float) -> None:
+        """Count a request that was answered within so many seconds."""
+        figures = self._of_answer.get((operation, method, status))
+        if figures is None:
+            figures = self.requests.labels(operation, method, str(status)), self.request_seconds.labels(operation)
+            self._of_answer[operation, method, status] = figures
+        count, histogram = figures
+        count.inc()
+        histogram.observe(seconds)
+
     def render(self) -> tuple[bytes, str]:
         """Everything in the OpenMetrics text format, and its content type."""
         body: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """What a request body may hold, and how each fault of it is named."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from govevents.values import Money
-from govkernel.http.bodies import Body, check_content_type, read_json, validate
+from govkernel.http.bodies import Body, check_content_type, read_closely, read_json, validate
 from govkernel.http.problems import Refused
 
 
@@ -194,6 +195,50 @@ exact_json: st.SearchStrategy[Any] = st.recursive(
 @given(exact_json, st.booleans())
 def test_exact_json_is_read_as_it_was_written(value: Any, ascii_only: bool) -> None:
     assert read_json(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+def written(value: Any) -> str:
+    """JSON of what may name a key twice: objects are lists of pairs."""
+    match value:
+        case ("object", pairs):
+            return "{" + " ,".join(f"{json.dumps(key)} :{written(inner)}" for key, inner in pairs) + "}"
+        case list():
+            return "[" + ",".join(map(written, value)) + "]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+loose_json: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.sampled_from([True, -0.0, 1.5, 1e400, 2**53, -(2**53), 2**63, 2**64, 0, 7])
+    | st.text(st.sampled_from('ab:",{}\\u0'), max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(st.just("object"), st.lists(st.tuples(st.sampled_from(["a", "b", ":", '"']), inner), max_size=3))
+    ),
+    max_leaves=12,
+)
+
+
+@given(loose_json)
+def test_json_that_is_read_fast_is_read_as_by_a_close_look(value: Any) -> None:
+    def outcome(read: Callable[[bytes], Any]) -> Any:
+        try:
+            return read(body)
+        except Refused as error:
+            return error.detail, error.errors
+
+    body = written(value).encode()
+    assert outcome(read_json) == outcome(read_closely)
+
+
+@pytest.mark.parametrize("depth", [15, 16, 17, 31, 32, 33])
+def test_a_body_is_nested_no_more_than_32_deep(depth: int) -> None:
+    body = b"[" * depth + b"]" * depth
+    if depth > 32:
+        assert refused(body).errors[0].remedy == "send a flatter object"
+    else:
+        assert json.dumps(read_json(body)).encode() == body
 
 
 @given(st.binary(max_size=200))

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from govkernel import logging as logs
 
@@ -57,6 +59,27 @@ def test_a_secret_is_withheld_by_its_name_or_its_looks(
     shown = capsys.readouterr().err
     assert "hunter2" not in shown
     assert "[withheld]" in shown
+
+
+class Opaque:
+    def __repr__(self) -> str:
+        return "something opaque"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(Opaque(), "something opaque"), ("half \ud800", "half \ud800"), (2**70, 2**70), (None, None)]
+)
+def test_a_line_is_said_whatever_is_in_it(value: object, shown: object, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(service="risks", log_format="json", level="info")
+    logs.logger("here").info("said", value=value)
+    (line,) = lines(capsys)
+    assert line["value"] == shown
+
+
+@given(st.text(st.sampled_from("beaEyYjJR.:/@ xB-"), max_size=30) | st.text(max_size=10))
+def test_no_text_that_looks_like_a_secret_is_overlooked(text: str) -> None:
+    withheld = logs.SECRET_TEXT.sub(lambda found: (found["before"] or found["scheme"] or "") + logs.WITHHELD, text)
+    assert logs.withhold_secrets(None, "info", {"said": text}) == {"said": withheld}
 
 
 def test_an_exceptions_text_is_looked_through_too(capsys: pytest.CaptureFixture[str]) -> None:

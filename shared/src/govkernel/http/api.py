@@ -19,7 +19,6 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from govkernel.domain import NotKnownYet, Refusal
@@ -35,7 +34,8 @@ from govkernel.http.commands import (
     answer_command,
     take_step,
 )
-from govkernel.http.middleware import Around
+from govkernel.http.incoming import Incoming
+from govkernel.http.middleware import Around, AroundApplication
 from govkernel.http.problems import (
     BODY_INVALID,
     EXPECTED,
@@ -85,35 +85,42 @@ class Lines(StreamingResponse):
 class Application(FastAPI):
     """Answers what changes something ahead of all that FastAPI puts around a route, which costs as much again."""
 
-    direct: dict[str, list[DirectRoute]]
-    around: Around | None = None
+    def __init__(self, **described: Any) -> None:
+        super().__init__(**described)
+        self._direct: dict[tuple[int, str], list[DirectRoute]] = defaultdict(list)
+        self._around: Around | None = None
+        self._runtime: Runtime | None = None
 
-    def answer_directly(self, routes: Iterable[DirectRoute], runtime: Runtime) -> None:
-        """Find these routes by the first part of the address, and answer them."""
-        self.direct = defaultdict(list)
+    def answer_directly(self, routes: Iterable[DirectRoute], runtime: Runtime, around: Around) -> None:
+        """Find these routes by how many parts an address has and by its first, and answer them."""
         for route in routes:
-            self.direct[_first_part(route.path)].append(route)
-        self.around = Around(_answer_route, runtime.metrics, runtime.tracing)
+            self._direct[_kind(route.path)].append(route)
+        self._around = around
+        self._runtime = runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or what else a server says."""
-        if scope["type"] == "http" and scope["method"] == "POST" and self.around is not None:
-            for route in self.direct.get(_first_part(scope["path"]), ()):
-                match, found = route.matches(scope)
-                if match is Match.FULL:
-                    scope["app"] = self
-                    scope.update(found)
-                    await self.around(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST" and self._around is not None:
+            assert self._runtime is not None, "both are set at once"
+            path = scope["path"]
+            for route in self._direct.get(_kind(path), ()):
+                found = route.path_regex.match(path)
+                if found is not None:
+                    scope["path_params"] = found.groupdict()
+                    await self._around.answer(
+                        partial(_answer, route, scope, receive, self._runtime), str(route.operation_id), scope, send
+                    )
                     return
         await super().__call__(scope, receive, send)
 
 
-def _first_part(path: str) -> str:
-    return path[1:].partition("/")[0]
+def _kind(path: str) -> tuple[int, str]:
+    return path.count("/"), path[1:].partition("/")[0]
 
 
-async def _answer_route(scope: Scope, receive: Receive, send: Send) -> None:
-    await scope["route"].answer(scope, receive, send)
+async def _answer(route: DirectRoute, scope: Scope, receive: Receive, runtime: Runtime) -> Response:
+    # Not before it has begun to be answered, for only then it has a correlation.
+    return await route.answer(Incoming.of(scope, receive), runtime)
 
 
 class ServiceApi:
@@ -387,9 +394,10 @@ class ServiceApi:
         if runtime is not None:
             app.state.runtime = runtime
             _add_health(app, runtime)
-            app.add_middleware(Around, metrics=runtime.metrics, tracing=runtime.tracing)
+            around = Around(runtime.metrics, runtime.tracing)
+            app.add_middleware(AroundApplication, around=around)
             if serves:
-                app.answer_directly([route for route in self.routes if isinstance(route, DirectRoute)], runtime)
+                app.answer_directly([route for route in self.routes if isinstance(route, DirectRoute)], runtime, around)
         return app
 
     def openapi(self, app: FastAPI | None = None) -> dict[str, Any]:

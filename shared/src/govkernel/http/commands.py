@@ -1,9 +1,8 @@
 """Commands: body, token, key and version are read in one function, and the answer is what the ledger says."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
@@ -12,7 +11,6 @@ from uuid import UUID, uuid4, uuid5
 import structlog
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -21,6 +19,7 @@ from govkernel.domain import SubjectId
 from govkernel.domain.aggregate import Aggregate
 from govkernel.http.auth import Caller
 from govkernel.http.bodies import Body, NoBody, check_content_type, read_bytes, validate
+from govkernel.http.incoming import Incoming
 from govkernel.http.problems import (
     EXPECTED,
     FORBIDDEN,
@@ -35,6 +34,7 @@ from govkernel.http.problems import (
     shortened,
 )
 from govkernel.http.runtime import Runtime
+from govkernel.http.time_limit import within
 from govkernel.http.versions import entity_tag, if_match, minimum_versions
 from govkernel.ledger import Answer, Context, Head, Intent, Ledger, Loaded, StaleVersion
 
@@ -177,8 +177,22 @@ class ActionShape:
     status: int
 
 
-Respond = Callable[[Request, Runtime], Awaitable[Response]]
+Respond = Callable[[Incoming, Runtime], Awaitable[Response]]
 """Answers a request; raises what `response_for` knows."""
+
+
+class Whole(Response):
+    """An answer in JSON whose headers are as they are sent."""
+
+    def __init__(self, body: bytes, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.body = body
+        self.status_code = status
+        self.raw_headers = [
+            (b"content-length", str(len(body)).encode()),
+            (b"content-type", b"application/json"),
+            *headers,
+        ]
+        self.background = None
 
 
 class DirectRoute(APIRoute):
@@ -186,84 +200,84 @@ class DirectRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], respond: Respond, **described: Any) -> None:
         super().__init__(path, endpoint, **described)
-        self.app = self.answer
+        self.app = self._answer_through_framework
         self._respond = respond
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, incoming: Incoming, runtime: Runtime) -> Response:
         """Answer one request; what is expected to go wrong becomes a problem document."""
-        request = Request(scope, receive)
         try:
-            response = await self._respond(request, scope["app"].state.runtime)
+            return await self._respond(incoming, runtime)
         except EXPECTED as error:
-            answered = response_for(error, scope["state"]["correlation"])
+            answered = response_for(error, incoming.correlation)
             if answered is None:
                 raise
-            response = answered
+            return answered
+
+    async def _answer_through_framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.answer(Incoming.of(scope, receive), scope["app"].state.runtime)
         await response(scope, receive, send)
 
 
-async def take_step(shape: ActionShape, request: Request, runtime: Runtime) -> Response:
+async def take_step(shape: ActionShape, incoming: Incoming, runtime: Runtime) -> Response:
     """Answer a step by its own function, once its caller may take it. Raises what `response_for` knows."""
-    call = await read_call(request, runtime, shape.body, if_match_required=False)
+    call = await read_call(incoming, runtime, shape.body, if_match_required=False)
     await runtime.require(call.caller, None, call.context.now, shape.action)
     answered = await shape.act(call)
     return Response(answered.model_dump_json(), shape.status, media_type="application/json")
 
 
 async def read_call(
-    request: Request, runtime: Runtime, body_model: type[Body], *, if_match_required: bool
+    incoming: Incoming, runtime: Runtime, body_model: type[Body], *, if_match_required: bool
 ) -> Call[Any]:
     """Read a request that changes something: token, body, version, key, times. Raises what `response_for` knows."""
     runtime.require_started()
-    headers = _headers(request)
-    caller = await runtime.verifier.caller(headers.get("authorization"))
+    header = incoming.header
+    caller = await runtime.verifier.caller(header(b"authorization"))
     structlog.contextvars.bind_contextvars(subject=str(caller.subject))
-    raw = await read_bytes(request)
+    raw = await read_bytes(incoming.receive, header(b"content-length"))
     if raw or body_model is not NoBody:
-        check_content_type(headers.get("content-type"))
+        check_content_type(header(b"content-type"))
         body, given = validate(body_model, raw)
     else:
         body, given = body_model(), {}
-    seen = headers.get("if-match")
+    seen = header(b"if-match")
     expected = if_match(seen, required=if_match_required)
     digest = sha256(
-        b"\n".join((request.method.encode(), request.scope["path"].encode(), (seen or "").encode(), canonical(given)))
+        b"\n".join((incoming.method.encode(), incoming.address.encode(), (seen or "").encode(), canonical(given)))
     ).digest()
     clock = runtime.clock()
-    now, told, origin = _times(runtime, caller, clock, headers.get("gov-time"), headers.get("gov-demo-time"))
+    now, told, origin = _times(runtime, caller, clock, header(b"gov-time"), header(b"gov-demo-time"))
     context = Context(
-        command=command_id(runtime.service, caller.subject, headers.get("idempotency-key")),
+        command=command_id(runtime.service, caller.subject, header(b"idempotency-key")),
         digest=digest,
         actor=str(caller.subject),
         now=now,
         time=told,
-        correlation=request.state.correlation,
+        correlation=incoming.correlation,
         origin=origin,
-        traceparent=request.state.traceparent,
+        traceparent=incoming.traceparent,
     )
-    await runtime.wait_until_seen(minimum_versions(headers.get("gov-min-version")))
-    path = {name: str(value) for name, value in request.path_params.items()}
-    return Call(runtime=runtime, caller=caller, body=body, path=path, context=context, expected_version=expected)
+    await runtime.wait_until_seen(minimum_versions(header(b"gov-min-version")))
+    return Call(
+        runtime=runtime,
+        caller=caller,
+        body=body,
+        path=incoming.path,
+        context=context,
+        expected_version=expected,
+    )
 
 
-def _headers(request: Request) -> dict[str, str]:
-    """The first value of each header, by its name in lower case: starlette would search the list for each."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
-
-
-async def answer_command(shape: CommandShape, request: Request, runtime: Runtime) -> Response:
+async def answer_command(shape: CommandShape, incoming: Incoming, runtime: Runtime) -> Response:
     """Read one command, decide on it through the ledger, and render the answer. Raises what `response_for` knows."""
-    call = await read_call(request, runtime, shape.body, if_match_required=shape.if_match)
+    call = await read_call(incoming, runtime, shape.body, if_match_required=shape.if_match)
     context = call.context
     call.addressed = frozenset(call.path_id(name) for name in shape.path_names)
 
     async def intend(newest: bool) -> Intent[Any, Any, Any]:
         call.loaded.clear()
         call.newest = newest
-        async with asyncio.timeout(LONGEST_READING_S):
-            intent = await shape.intend(call)
-            if intent.stream in call.addressed and intent.stream not in call.loaded:
-                await call.load(intent.aggregate, intent.stream)
+        intent = await within(LONGEST_READING_S, _read_and_intend(shape, call))
         if not newest and call.loaded.keys() - {intent.stream}:
             # What the address names is not what is written: nothing would find out that it was stale.
             return await intend(True)
@@ -271,7 +285,15 @@ async def answer_command(shape: CommandShape, request: Request, runtime: Runtime
         if context.origin is Origin.IMPORTED:
             actions.append(IMPORT)
         await runtime.require(call.caller, intent.node, context.now, *actions)
-        return replace(intent, loaded=call.loaded.get(intent.stream))
+        return Intent(
+            intent.aggregate,
+            intent.stream,
+            intent.command,
+            intent.relies_on,
+            intent.node,
+            intent.action,
+            call.loaded.get(intent.stream),
+        )
 
     if context.origin is Origin.SIMULATED and runtime.timers is not None:
         # Deadlines that the demo clock has passed come before what is said at its new time.
@@ -286,6 +308,13 @@ async def answer_command(shape: CommandShape, request: Request, runtime: Runtime
     return _rendered(runtime, answer, context.correlation)
 
 
+async def _read_and_intend(shape: CommandShape, call: Call[Any]) -> Intent[Any, Any, Any]:
+    intent = await shape.intend(call)
+    if intent.stream in call.addressed and intent.stream not in call.loaded:
+        await call.load(intent.aggregate, intent.stream)
+    return intent
+
+
 def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
     if answer.refusal is not None:
         runtime.metrics.refusals.labels(answer.refusal.slug).inc()
@@ -293,16 +322,17 @@ def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
         refused.headers.update(_repetition(answer))
         return refused
     assert answer.stream is not None, "a command that was not refused has a stream"
-    structlog.contextvars.bind_contextvars(stream=str(answer.stream))
+    stream = str(answer.stream)
+    structlog.contextvars.bind_contextvars(stream=stream)
     added = [
-        {"id": f"{answer.stream}@{version}", "type": each}
+        {"id": f"{stream}@{version}", "type": each}
         for version, each in enumerate(answer.types, start=answer.from_version + 1)
     ]
-    headers = _repetition(answer)
+    headers = [(name.lower().encode(), value.encode()) for name, value in _repetition(answer).items()]
     if answer.to_version:
-        headers |= {"ETag": entity_tag(answer.to_version), "Gov-Version": f"{answer.stream}@{answer.to_version}"}
-    body = canonical({"stream": str(answer.stream), "version": answer.to_version, "events": added})
-    return Response(body, answer.status, headers, "application/json")
+        headers.append((b"etag", entity_tag(answer.to_version).encode()))
+        headers.append((b"gov-version", f"{stream}@{answer.to_version}".encode()))
+    return Whole(canonical({"stream": stream, "version": answer.to_version, "events": added}), answer.status, headers)
 
 
 def _repetition(answer: Answer) -> dict[str, str]:

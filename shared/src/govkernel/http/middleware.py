@@ -3,17 +3,18 @@
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
 import structlog
-from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from govkernel.http.problems import unexpected
 from govkernel.logging import logger
 from govkernel.metrics import Metrics
-from govkernel.tracing import Tracing
+from govkernel.tracing import Request, Tracing
 
 TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
 QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
@@ -31,73 +32,127 @@ access = logger("govkernel.access_log")
 def trace_of(traceparent: str | None) -> tuple[str, str]:
     """The trace of a request, and the traceparent of our part in it; a malformed one begins a new trace."""
     found = TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
-    trace = found[1] if found and found[1].strip("0") and found[2].strip("0") else secrets.token_hex(16)
-    return trace, f"00-{trace}-{secrets.token_hex(8)}-{found[3] if found else '01'}"
+    drawn = secrets.token_hex(24)
+    trace = found[1] if found and found[1].strip("0") and found[2].strip("0") else drawn[16:]
+    return trace, f"00-{trace}-{drawn[:16]}-{found[3] if found else '01'}"
 
 
-class Around:
+class AroundApplication:
     """Pure ASGI, so that a request costs no task and streams stay streams."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None = None) -> None:
+    def __init__(self, app: ASGIApp, around: "Around") -> None:
         self._app = app
-        self._metrics = metrics
-        self._tracing = tracing
+        self._around = around
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request by the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("traceparent")
-        request = None
-        if self._tracing is not None and scope["path"] not in QUIET:
-            request = self._tracing.request(given)
-            trace, traceparent = request.trace, request.traceparent
-        else:
-            trace, traceparent = trace_of(given)
-        correlation = str(UUID(trace))
-        state: dict[str, Any] = scope.setdefault("state", {})
-        state["correlation"] = correlation
-        state["traceparent"] = traceparent
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(correlation=correlation)
+        begun = self._around.begin(scope)
         status = 0
-        started = time.perf_counter()
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = {name for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(header for header in SECURITY_HEADERS if header[0] not in own),
-                    (b"traceparent", traceparent.encode()),
-                    (b"gov-correlation", correlation.encode()),
-                ]
+                message["headers"] = _marked(message["headers"], begun)
             await send(message)
 
         try:
             await self._app(scope, receive, send_marked)
         except Exception:
-            access.exception("request_failed", method=scope["method"], path=scope["path"])
+            _log_failure(scope)
             if status:
                 raise
-            await unexpected(correlation)(scope, receive, send_marked)
+            await unexpected(begun.correlation)(scope, receive, send_marked)
         finally:
-            seconds = time.perf_counter() - started
-            route = scope.get("route")
-            operation = getattr(route, "operation_id", None) or "none"
-            if request is not None:
-                request.end(scope["method"], operation, status)
-            self._metrics.requests.labels(operation, scope["method"], str(status)).inc()
-            self._metrics.request_seconds.labels(operation).observe(seconds)
-            if scope["path"] not in QUIET:
-                access.info(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=status,
-                    milliseconds=round(seconds * 1000, 1),
-                    operation=operation,
-                )
+            self._around.end(begun, scope, getattr(scope.get("route"), "operation_id", None) or "none", status)
+
+
+class Around:
+    """What is done before and after each request of one process."""
+
+    def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
+        self._metrics = metrics
+        self._tracing = tracing
+
+    async def answer(
+        self, respond: Callable[[], Awaitable[Response]], operation: str, scope: Scope, send: Send
+    ) -> None:
+        """Answer one request by a function that gives the whole answer."""
+        begun = self.begin(scope)
+        status = 0
+        try:
+            try:
+                response = await respond()
+            except Exception:
+                _log_failure(scope)
+                response = unexpected(begun.correlation)
+            status = response.status_code
+            await send(
+                {"type": "http.response.start", "status": status, "headers": _marked(response.raw_headers, begun)}
+            )
+            await send({"type": "http.response.body", "body": response.body})
+        finally:
+            self.end(begun, scope, operation, status)
+
+    def begin(self, scope: Scope) -> "_Begun":
+        """Give a request its correlation and traceparent."""
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+        traced = None
+        if self._tracing is not None and scope["path"] not in QUIET:
+            traced = self._tracing.request(given)
+            trace, traceparent = traced.trace, traced.traceparent
+        else:
+            trace, traceparent = trace_of(given)
+        # As a UUID is written.
+        correlation = f"{trace[:8]}-{trace[8:12]}-{trace[12:16]}-{trace[16:20]}-{trace[20:]}"
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["correlation"] = correlation
+        state["traceparent"] = traceparent
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(correlation=correlation)
+        return _Begun(correlation, traceparent, traced, time.perf_counter())
+
+    def end(self, begun: "_Begun", scope: Scope, operation: str, status: int) -> None:
+        """Say that a request was answered; status 0 is for one that was not."""
+        seconds = time.perf_counter() - begun.started
+        method, path = scope["method"], scope["path"]
+        if begun.traced is not None:
+            begun.traced.end(method, operation, status)
+        self._metrics.answered(operation, method, status, seconds)
+        if path not in QUIET:
+            access.info(
+                "request",
+                method=method,
+                path=path,
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+                operation=operation,
+            )
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A request that is being answered; `started` is in seconds of the performance counter."""
+
+    correlation: str
+    traceparent: str
+    traced: Request | None
+    started: float
+
+
+def _marked(headers: Iterable[tuple[bytes, bytes]], begun: _Begun) -> list[tuple[bytes, bytes]]:
+    """An answer's headers, and those that every answer has."""
+    own = {name for name, _ in headers}
+    return [
+        *headers,
+        *(header for header in SECURITY_HEADERS if header[0] not in own),
+        (b"traceparent", begun.traceparent.encode()),
+        (b"gov-correlation", begun.correlation.encode()),
+    ]
+
+
+def _log_failure(scope: Scope) -> None:
+    access.exception("request_failed", method=scope["method"], path=scope["path"])

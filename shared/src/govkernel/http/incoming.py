@@ -1,0 +1,46 @@
+"""A request as it came in, read once: for what is answered ahead of the framework."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from starlette.types import Receive, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request: where it goes, its headers, and the correlation and traceparent under which it is answered.
+
+    `headers` has the first value of each by its name in lower case, `path` the parts of the address by their names.
+    """
+
+    method: str
+    address: str
+    path: dict[str, str]
+    headers: dict[bytes, bytes]
+    receive: Receive
+    correlation: str
+    traceparent: str
+
+    @classmethod
+    def of(cls, scope: Scope, receive: Receive) -> Self:
+        """The request of a scope that has been routed and given its correlation."""
+        state = scope["state"]
+        return cls(
+            scope["method"],
+            scope["path"],
+            scope["path_params"],
+            first_values(scope),
+            receive,
+            state["correlation"],
+            state["traceparent"],
+        )
+
+    def header(self, name: bytes) -> str | None:
+        """A header's first value; None where it was not sent."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+def first_values(scope: Scope) -> dict[bytes, bytes]:
+    """The first value of each header."""
+    return dict(reversed(scope["headers"]))
