@@ -277,10 +277,19 @@ class MemoryDatabase:
             self.log.append(event)
             self.streams.setdefault(event["stream"], []).append(event)
 
-    def restart(self) -> None:
-        """Lose every connection and all that was not committed, and come back as a server that started now."""
+    def change(self, table: str, **columns: Any) -> None:
+        """Change all rows of a table, past every lock."""
+        for key, row in self.tables[table].items():
+            self.tables[table][key] = {**row, **columns}
+
+    def drop_connections(self) -> None:
+        """Lose every connection and all that was not committed."""
         for connection in list(self.connections):
             connection.lose(stopping=True)
+
+    def restart(self) -> None:
+        """Lose every connection and all that was not committed, and come back as a server that started now."""
+        self.drop_connections()
         for transaction in list(self.open):
             transaction.rollback()
         self.started_at = self.clock()

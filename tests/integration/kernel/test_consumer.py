@@ -13,25 +13,40 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient
 from tests.integration.kernel.consuming import (
     CrashAfter,
+    Place,
     PowerCut,
     Rejection,
     World,
     document,
-    execute,
+    place_of,
     until,
     world,
+    world_at,
 )
 
 from govevents.catalogue import Catalogue
 from govevents.event import event
 from govevents.values import Text
-from govkernel.consumer import Consumer, OffsetGone, TopicMadeAnew
-from govkernel.kafka import Fetched, KafkaUnavailable, PartitionReader, TopicIdentity
+from govkernel.consumer import Consumer, OffsetGone, Reader, TopicMadeAnew
+from govkernel.kafka import Fetched, KafkaUnavailable, TopicIdentity
 from govkernel.postgres import create_pool
 
 
+@pytest.fixture(params=["memory", "postgresql and kafka"])
+def place(request: pytest.FixtureRequest) -> Place | None:
+    """The same suite for whatever can stand behind a consumer."""
+    return place_of(request)
+
+
 @pytest.fixture
-async def here(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
+async def here(place: Place | None) -> AsyncIterator[World]:
+    async with world_at(place) as made:
+        yield made
+
+
+@pytest.fixture
+async def servers(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
+    """A world on real servers, for what is true of those alone."""
     async with world(database, kafka, topic) as made:
         yield made
 
@@ -57,16 +72,16 @@ async def test_events_repeated_and_interleaved_are_applied_once_each_in_their_st
     effects = await here.effects()
     assert {chain[0].stream: subscribed(len(chain)) for chain in chains} == effects
     assert await here.parked() == []
-    guards = await here.pool.fetch("SELECT stream, version, hash FROM consumer_guards")
+    guards = await here.table("consumer_guards")
     assert {(row["stream"], row["version"], row["hash"]) for row in guards} == {
         (chain[-1].stream, chain[-1].version, chain[-1].hash) for chain in chains
     }, "a type that is not subscribed moves the guard too"
 
 
 async def test_two_replicas_share_the_partitions_and_one_takes_all_when_the_other_dies(
-    database: str, kafka: str, topic: Callable[..., str]
+    place: Place | None,
 ) -> None:
-    async with world(database, kafka, topic, partitions=12) as here:
+    async with world_at(place, partitions=12) as here:
         chains = [here.chain(4) for _ in range(20)]
         first, second = here.consumer(here.handler(), lease_s=3), here.consumer(here.handler(), lease_s=3)
         await here.send(*(chain[0] for chain in chains))
@@ -99,7 +114,7 @@ async def test_a_replica_that_stops_gives_its_partitions_up_at_once(here: World)
 class Held:
     """A reader that keeps back what it has fetched until it is told to go on."""
 
-    def __init__(self, inner: PartitionReader) -> None:
+    def __init__(self, inner: Reader) -> None:
         self._inner = inner
         self.go_on = asyncio.Event()
         self.fetched = asyncio.Event()
@@ -128,7 +143,7 @@ async def test_what_a_replica_applies_after_it_lost_its_lease_has_no_effect(here
     sleeping = asyncio.create_task(until_it_wakes())
     async with asyncio.timeout(20):
         await held.fetched.wait()
-    await execute(here.url, "UPDATE consumer_partitions SET lease_until = now() - interval '1 second'")
+    await here.end_leases()
     heir = here.consumer(here.handler(), lease_s=60)
     await here.read_to_the_end(heir)
     before = await here.rows()
@@ -140,25 +155,25 @@ async def test_what_a_replica_applies_after_it_lost_its_lease_has_no_effect(here
     assert zombie.status().partitions == () or all(row["holder"] != zombie._replica for row in before)
 
 
-async def test_a_power_cut_between_any_two_steps_neither_loses_nor_repeats_an_effect(here: World) -> None:
+async def test_a_power_cut_between_any_two_steps_neither_loses_nor_repeats_an_effect(servers: World) -> None:
     """Every suspension of passes that claim, read, apply, park and save is a place where the power fails once."""
-    handler = here.handler()
-    poisoned = here.chain(2)
+    handler = servers.handler()
+    poisoned = servers.chain(2)
     handler.rejects[f"{poisoned[0].stream}@1"] = Rejection("no")
-    await here.send(*poisoned)
-    reader = Shared(here.reader(), await here.topics.identity(here.topic))
+    await servers.send(*poisoned)
+    reader = Shared(servers.reader(), await servers.topics.identity(servers.topic))
     await reader.inner.start()
-    here.opened.append(reader.inner)
+    servers.opened.append(reader.inner)
     sent: dict[Any, list[int]] = {}
     cuts = 0
     for suspension in itertools.count():
-        if await here.effects() == sent:
-            whole, late = here.chain(2), here.chain(3)
-            await here.send(*whole, late[1], late[2], late[0])
+        if await servers.effects() == sent:
+            whole, late = servers.chain(2), servers.chain(3)
+            await servers.send(*whole, late[1], late[2], late[0])
             sent |= {whole[0].stream: [1, 2], late[0].stream: [1, 2]}
-        pool = await create_pool(here.url, largest=1)
+        pool = await create_pool(servers.url, largest=1)
         await pool.fetchval("SELECT 1")
-        doomed = here.consumer(handler, pool=pool, reader=reader, topics=reader, lease_s=0.05)
+        doomed = servers.consumer(handler, pool=pool, reader=reader, topics=reader, lease_s=0.05)
         survived = False
         with contextlib.suppress(PowerCut):
             await CrashAfter(_until_something_is_applied(doomed), suspension, pool.terminate)
@@ -169,15 +184,15 @@ async def test_a_power_cut_between_any_two_steps_neither_loses_nor_repeats_an_ef
         cuts += 1
     await reader.inner.close()
     assert 20 < cuts < 300
-    await here.read_to_the_end(here.consumer(handler, lease_s=0.05))
-    assert await here.effects() == sent
-    assert await here.parked() == [("refused", 1), ("behind", 2)]
+    await servers.read_to_the_end(servers.consumer(handler, lease_s=0.05))
+    assert await servers.effects() == sent
+    assert await servers.parked() == [("refused", 1), ("behind", 2)]
 
 
 class Shared:
     """A reader that is connected already, and stays so for the next consumer, and knows its topic."""
 
-    def __init__(self, inner: PartitionReader, known: TopicIdentity) -> None:
+    def __init__(self, inner: Reader, known: TopicIdentity) -> None:
         self.inner = inner
         self.known = known
 
@@ -211,7 +226,7 @@ async def test_a_fetch_that_did_not_start_at_the_rows_offset_is_dropped_and_soug
     await here.send(*documents[:2])
     consumer = here.consumer(here.handler())
     await here.read_to_the_end(consumer)
-    await execute(here.url, "UPDATE consumer_partitions SET next_offset = 0")
+    await here.read_on_from(0)
     await here.send(*documents[2:])
     await here.read_to_the_end(consumer)
     assert await here.effects() == {documents[0].stream: [1, 2, 4, 5]}
@@ -221,7 +236,7 @@ async def test_an_offset_that_is_gone_stops_the_consumer_and_is_never_reset(here
     await here.send(*here.chain(2))
     consumer = here.consumer(here.handler())
     await here.read_to_the_end(consumer)
-    await execute(here.url, "UPDATE consumer_partitions SET next_offset = 1000")
+    await here.read_on_from(1000)
     stopped = here.consumer(here.handler())
     with pytest.raises(OffsetGone, match="no offset 1000"):
         async with asyncio.timeout(30):
@@ -251,7 +266,7 @@ async def test_a_topic_made_anew_or_with_other_partitions_fails_loudly(here: Wor
         async with asyncio.timeout(30):
             await stopped.run(asyncio.Event())
     assert not stopped.status().ready
-    await execute(here.url, "DELETE FROM consumer_partitions WHERE partition = 2")
+    await here.forget_partition(2)
     with pytest.raises(TopicMadeAnew, match="has 3 partitions, but effects has read 2"):
         async with asyncio.timeout(30):
             await here.consumer(here.handler()).run(asyncio.Event())
@@ -332,10 +347,7 @@ async def test_a_reader_or_database_that_fails_is_waited_for(here: World) -> Non
         return await here.effects() == {documents[0].stream: [1, 2]}
 
     await until(applied)
-    await execute(
-        here.url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
+    await here.drop_connections()
     more = here.chain(2, after=documents[-1])
     await here.send(*more)
 
@@ -347,21 +359,21 @@ async def test_a_reader_or_database_that_fails_is_waited_for(here: World) -> Non
     await running
 
 
-async def test_status_says_how_far_behind_it_is_and_kafkas_tools_see_the_offsets(here: World) -> None:
+async def test_status_says_how_far_behind_it_is_and_kafkas_tools_see_the_offsets(servers: World) -> None:
     woken: list[None] = []
-    consumer = here.consumer(
-        here.handler(), lease_s=0.3, commit_as=f"{here.service}.effects", on_applied=lambda: woken.append(None)
+    consumer = servers.consumer(
+        servers.handler(), lease_s=0.3, commit_as=f"{servers.service}.effects", on_applied=lambda: woken.append(None)
     )
-    await here.send(*here.chain(4))
-    await here.read_to_the_end(consumer)
+    await servers.send(*servers.chain(4))
+    await servers.read_to_the_end(consumer)
     await until(lambda: _after(consumer.one_pass(), lambda: consumer.status().lag == 0))
     status = consumer.status()
     assert status.ready and status.alarm is None
     assert sum(each.end_offset for each in status.partitions) == 4
     assert status.last_applied_at is not None
     assert woken
-    group = f"{here.service}.effects"
-    admin = AdminClient({"bootstrap.servers": here.bootstrap})
+    group = f"{servers.service}.effects"
+    admin = AdminClient({"bootstrap.servers": servers.bootstrap})
 
     async def shown() -> bool:
         await consumer.one_pass()

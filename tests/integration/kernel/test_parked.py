@@ -6,8 +6,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from tests.integration.kernel.consuming import Rejection, World, document, execute, until, world
-from tests.support.databases import OPEN_LEDGER
+from tests.integration.kernel.consuming import (
+    Place,
+    Rejection,
+    World,
+    document,
+    place_of,
+    until,
+    world,
+    world_at,
+)
 
 from govevents.operations import RecordSkipped
 from govevents.registry import CATALOGUE
@@ -20,7 +28,19 @@ from govkernel.postgres import create_pool
 @pytest.fixture
 async def here(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
     async with world(database, kafka, topic) as made:
-        await execute(database, OPEN_LEDGER)
+        await made.open_ledger()
+        yield made
+
+
+@pytest.fixture(params=["memory", "postgresql and kafka"])
+def place(request: pytest.FixtureRequest) -> Place | None:
+    return place_of(request)
+
+
+@pytest.fixture
+async def anywhere(place: Place | None) -> AsyncIterator[World]:
+    """A world without an operator, whose steps are PostgreSQL's alone."""
+    async with world_at(place) as made:
         yield made
 
 
@@ -74,14 +94,14 @@ async def test_a_poisonous_event_holds_back_its_stream_alone_and_a_retry_applies
     assert await here.parked() == []
 
 
-async def test_what_an_event_breaks_in_the_database_undoes_nothing_of_the_others(here: World) -> None:
-    handler = here.handler()
-    sick, sane = here.chain(2), here.chain(2)
+async def test_what_an_event_breaks_in_the_database_undoes_nothing_of_the_others(anywhere: World) -> None:
+    handler = anywhere.handler()
+    sick, sane = anywhere.chain(2), anywhere.chain(2)
     handler.fails_in_database.add(f"{sick[0].stream}@1")
-    await here.send(sane[0], *sick, sane[1])
-    await here.read_to_the_end(here.consumer(handler))
-    assert await here.effects() == {sane[0].stream: [1, 2]}
-    assert await here.parked() == [("refused", 1), ("behind", 2)]
+    await anywhere.send(sane[0], *sick, sane[1])
+    await anywhere.read_to_the_end(anywhere.consumer(handler))
+    assert await anywhere.effects() == {sane[0].stream: [1, 2]}
+    assert await anywhere.parked() == [("refused", 1), ("behind", 2)]
 
 
 async def test_a_skipped_event_is_passed_over_and_recorded_and_its_stream_goes_on(here: World) -> None:
@@ -149,16 +169,16 @@ async def test_skipping_garbage_lets_what_waits_behind_it_follow(here: World) ->
     assert await here.parked() == []
 
 
-async def test_what_waits_for_a_missing_event_follows_it_unasked(here: World) -> None:
-    documents = here.chain(4)
-    consumer = here.consumer(here.handler())
-    await here.send(documents[0], documents[3], documents[2])
-    await here.read_to_the_end(consumer)
-    assert await here.parked() == [("gap", 4), ("behind", 3)]
-    await here.send(documents[1])
-    await here.read_to_the_end(consumer)
-    assert await here.effects() == {documents[0].stream: [1, 2, 4]}
-    assert await here.parked() == []
+async def test_what_waits_for_a_missing_event_follows_it_unasked(anywhere: World) -> None:
+    documents = anywhere.chain(4)
+    consumer = anywhere.consumer(anywhere.handler())
+    await anywhere.send(documents[0], documents[3], documents[2])
+    await anywhere.read_to_the_end(consumer)
+    assert await anywhere.parked() == [("gap", 4), ("behind", 3)]
+    await anywhere.send(documents[1])
+    await anywhere.read_to_the_end(consumer)
+    assert await anywhere.effects() == {documents[0].stream: [1, 2, 4]}
+    assert await anywhere.parked() == []
 
 
 async def test_a_long_row_of_parked_events_follows_in_several_transactions(here: World) -> None:
@@ -180,14 +200,14 @@ async def test_a_long_row_of_parked_events_follows_in_several_transactions(here:
     assert (await here.effects())[documents[0].stream] == [version for version in range(1, 451) if version % 3]
 
 
-async def test_a_contradiction_is_an_alarm_and_kept(here: World) -> None:
-    documents = here.chain(3)
-    rival = document(here.service, documents[0].stream, 2, documents[0].hash, reason="rival")
-    await here.send(*documents[:2], rival, documents[2])
-    consumer = here.consumer(here.handler())
-    await here.read_to_the_end(consumer)
-    assert await here.effects() == {documents[0].stream: [1, 2]}
-    assert await here.parked() == [("fork", 2), ("behind", 3)]
+async def test_a_contradiction_is_an_alarm_and_kept(anywhere: World) -> None:
+    documents = anywhere.chain(3)
+    rival = document(anywhere.service, documents[0].stream, 2, documents[0].hash, reason="rival")
+    await anywhere.send(*documents[:2], rival, documents[2])
+    consumer = anywhere.consumer(anywhere.handler())
+    await anywhere.read_to_the_end(consumer)
+    assert await anywhere.effects() == {documents[0].stream: [1, 2]}
+    assert await anywhere.parked() == [("fork", 2), ("behind", 3)]
     assert consumer.status().alarm == "1 records contradict what was applied before"
     assert consumer.status().parked == {"fork": 1, "behind": 1}
 
@@ -211,29 +231,29 @@ async def test_of_two_events_that_claim_one_place_a_skip_discards_one_and_the_ot
     assert await here.pool.fetchval("SELECT hash FROM consumer_guards") == documents[1].hash
 
 
-async def test_what_rests_on_something_not_known_yet_is_tried_again_by_itself(here: World) -> None:
-    handler = here.handler()
-    waiting, other = here.chain(2), here.chain(1)
+async def test_what_rests_on_something_not_known_yet_is_tried_again_by_itself(anywhere: World) -> None:
+    handler = anywhere.handler()
+    waiting, other = anywhere.chain(2), anywhere.chain(1)
     handler.rejects[f"{waiting[0].stream}@1"] = Rejection("its project is not known yet", retry=True)
-    await here.send(*waiting)
-    consumer = here.consumer(handler)
-    await here.read_to_the_end(consumer)
-    await until(lambda: _tries(consumer, here, at_least=3))
-    assert await here.parked() == [("not_yet", 1), ("behind", 2)]
+    await anywhere.send(*waiting)
+    consumer = anywhere.consumer(handler)
+    await anywhere.read_to_the_end(consumer)
+    await until(lambda: _tries(consumer, anywhere, at_least=3))
+    assert await anywhere.parked() == [("not_yet", 1), ("behind", 2)]
     handler.rejects.clear()
-    await here.send(*other)
+    await anywhere.send(*other)
 
     async def applied() -> bool:
         await consumer.one_pass()
-        return await here.effects() == {other[0].stream: [1], waiting[0].stream: [1, 2]}
+        return await anywhere.effects() == {other[0].stream: [1], waiting[0].stream: [1, 2]}
 
     await until(applied, deadline_s=5)
-    assert await here.parked() == []
+    assert await anywhere.parked() == []
 
 
 async def _tries(consumer: Any, here: World, *, at_least: int) -> bool:
     await consumer.one_pass()
-    return bool(await here.pool.fetchval("SELECT max(tries) >= $1 FROM parked", at_least))
+    return any(row["tries"] >= at_least for row in await here.table("parked"))
 
 
 async def test_a_retry_that_fails_half_way_leaves_everything_as_it_was(here: World) -> None:

@@ -8,8 +8,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
 import pytest
-from tests.integration.kernel.consuming import World, document, execute, until, world
-from tests.support.databases import OPEN_LEDGER
+from tests.integration.kernel.consuming import Place, World, document, place_of, until, world_at
 
 from govevents.approvals import ReviewWithdrawn
 from govevents.document import Origin, Recorded
@@ -81,21 +80,22 @@ def react(recorded: Recorded[Any], find: Mapping[Link, tuple[UUID, ...]]) -> tup
     return tuple(Reaction(NOTES, stream, Note(event.project, event.reason)) for stream in find[link])
 
 
+@pytest.fixture(params=["memory", "postgresql and kafka"])
+def place(request: pytest.FixtureRequest) -> Place | None:
+    return place_of(request)
+
+
 @pytest.fixture
-async def here(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
-    async with world(database, kafka, topic) as made:
-        await execute(database, OPEN_LEDGER)
+async def here(place: Place | None) -> AsyncIterator[World]:
+    async with world_at(place) as made:
         yield made
 
 
-def ledger(here: World) -> Ledger:
-    return Ledger(
-        here.pool,
-        service="reporting",
-        catalogue=CATALOGUE,
-        clock=lambda: datetime.now(UTC),
-        refusal_status=lambda _refusal: 409,
-    )
+@pytest.fixture
+async def servers(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
+    """A world on real servers: an operator's steps are PostgreSQL's alone."""
+    async with world_at(Place(database, kafka, topic)) as made:
+        yield made
 
 
 def handler(here: World, own: Ledger) -> ReactionHandler:
@@ -122,7 +122,7 @@ async def texts(own: Ledger, project: UUID) -> tuple[str, ...]:
 
 
 async def test_a_batchs_reactions_on_one_stream_build_on_each_other_and_on_the_links_they_make(here: World) -> None:
-    own = ledger(here)
+    own = here.ledger()
     project = uuid4()
     sent = await say(here, project, "open", "first", "second")
     await here.read_to_the_end(here.consumer(handler(here, own)))
@@ -138,20 +138,20 @@ async def test_a_batchs_reactions_on_one_stream_build_on_each_other_and_on_the_l
 
 
 async def test_what_was_reacted_to_before_is_answered_as_before(here: World) -> None:
-    own = ledger(here)
+    own = here.ledger()
     project = uuid4()
     await say(here, project, "open", "first")
     await here.read_to_the_end(here.consumer(handler(here, own)))
     # An operator has set the consumer back: its offsets and guards are gone, the commands are not.
-    await execute(here.url, "DELETE FROM consumer_guards")
-    await execute(here.url, "UPDATE consumer_partitions SET next_offset = 0")
+    await here.forget_guards()
+    await here.read_on_from(0)
     await say(here, project, "second")
     await here.read_to_the_end(here.consumer(handler(here, own)))
     assert await texts(own, project) == ("open", "first", "second")
 
 
 async def test_imported_events_cause_nothing_and_simulated_ones_simulated_commands(here: World) -> None:
-    own = ledger(here)
+    own = here.ledger()
     imported, simulated = uuid4(), uuid4()
     await say(here, imported, "open", origin=Origin.IMPORTED)
     (cause,) = await say(here, simulated, "open", origin=Origin.SIMULATED)
@@ -163,7 +163,7 @@ async def test_imported_events_cause_nothing_and_simulated_ones_simulated_comman
 
 
 async def test_a_reaction_that_is_refused_for_good_is_recorded_and_the_consumer_goes_on(here: World) -> None:
-    own = ledger(here)
+    own = here.ledger()
     project, other = uuid4(), uuid4()
     sent = await say(here, project, "open", "2", "3", "4", "5", "6", "7")
     await say(here, other, "open")
@@ -171,7 +171,7 @@ async def test_a_reaction_that_is_refused_for_good_is_recorded_and_the_consumer_
     assert await texts(own, project) == ("open", "2", "3", "4", "5")
     assert await texts(own, other) == ("open",)
     assert await here.parked() == []
-    refused = await here.pool.fetch("SELECT command, refusal FROM commands WHERE status = 409")
+    refused = [row for row in await here.table("commands") if row["status"] == 409]
     assert {row["command"] for row in refused} == {
         command_of("reactions", f"{each.stream}@{each.version}", stream_for(project), 0) for each in sent[5:]
     }
@@ -182,13 +182,13 @@ async def test_a_reaction_that_is_refused_for_good_is_recorded_and_the_consumer_
 async def test_what_rests_on_something_not_known_yet_waits_for_it_and_leaves_no_answer(
     here: World, reason: str
 ) -> None:
-    own = ledger(here)
+    own = here.ledger()
     project = uuid4()
     waiting = await say(here, project, reason, "after")
     consumer = here.consumer(handler(here, own))
     await here.read_to_the_end(consumer)
     assert await here.parked() == [("not_yet", 1), ("behind", 2)]
-    assert await here.pool.fetchval("SELECT count(*) FROM commands") == 0
+    assert await here.table("commands") == []
 
     await say(here, project, "open")
 
@@ -202,7 +202,7 @@ async def test_what_rests_on_something_not_known_yet_waits_for_it_and_leaves_no_
 
 
 async def test_an_event_that_breaks_a_reaction_is_parked_and_undoes_nothing_of_the_others(here: World) -> None:
-    own = ledger(here)
+    own = here.ledger()
     sick, sane = uuid4(), uuid4()
     await say(here, sick, "open", "broken", "after")
     await say(here, sane, "open", "first")
@@ -211,15 +211,23 @@ async def test_an_event_that_breaks_a_reaction_is_parked_and_undoes_nothing_of_t
     assert await texts(own, sick) == ("open",)
     assert await texts(own, sane) == ("open", "first")
     assert await here.parked() == [("refused", 2), ("behind", 3)]
-    operator = Parked(here.pool, [reactions], CATALOGUE, own)
+
+
+async def test_a_reaction_that_was_skipped_lets_its_streams_others_follow(servers: World) -> None:
+    own = servers.ledger()
+    project = uuid4()
+    await say(servers, project, "open", "broken", "after")
+    reactions = handler(servers, own)
+    await servers.read_to_the_end(servers.consumer(reactions))
+    operator = Parked(servers.pool, [reactions], CATALOGUE, own)
     first, _ = await operator.list()
     now = datetime.now(UTC)
     await operator.skip(first.id, "its cause was withdrawn", context=Context(uuid4(), b"", "ana", now, now, "c"))
-    assert await texts(own, sick) == ("open", "after")
+    assert await texts(own, project) == ("open", "after")
 
 
 async def test_a_race_lost_to_a_person_is_decided_again_in_the_same_batch(here: World) -> None:
-    own = ledger(here)
+    own = here.ledger()
     project = uuid4()
     await say(here, project, "open")
     consumer = here.consumer(handler(here, own))
@@ -242,9 +250,7 @@ async def test_a_race_lost_to_a_person_is_decided_again_in_the_same_batch(here: 
                 await own.execute(context, intend)
             return await super().append(connection, batch)
 
-    raced = Meddled(
-        here.pool, service="reporting", catalogue=CATALOGUE, clock=own.clock, refusal_status=own.refusal_status
-    )
+    raced = here.ledger(Meddled)
     reactions = ReactionHandler(
         "reactions", here.service, raced, react, subscribes=frozenset({"approvals.ReviewWithdrawn"}), needs=needs
     )
@@ -256,9 +262,9 @@ async def test_a_race_lost_to_a_person_is_decided_again_in_the_same_batch(here: 
 
 
 async def test_a_ledger_that_takes_nothing_parks_nothing(here: World) -> None:
-    own = ledger(here)
+    own = here.ledger()
     project = uuid4()
-    await execute(here.url, "UPDATE relay_checkpoint SET started_at = NULL")
+    await here.close_ledger()
     await say(here, project, "open")
     stop = asyncio.Event()
     consumer = here.consumer(handler(here, own))
@@ -270,7 +276,7 @@ async def test_a_ledger_that_takes_nothing_parks_nothing(here: World) -> None:
     await until(troubled)
     assert not consumer.status().ready
     assert await here.parked() == []
-    await execute(here.url, OPEN_LEDGER)
+    await here.open_ledger()
 
     async def applied() -> bool:
         return await texts(own, project) == ("open",)
