@@ -111,6 +111,8 @@ def deadlines(happened: Event) -> tuple[Deadline, ...]:
     match happened:
         case JarOpened(shelf="timed"):
             return (Deadline("close", datetime.now(UTC) - timedelta(seconds=1)),)
+        case JarOpened(shelf=shelf) if shelf.startswith("until "):
+            return (Deadline("close", datetime.fromisoformat(shelf.removeprefix("until "))),)
         case _:
             return ()
 

@@ -22,6 +22,7 @@ SHELF = NodeId(UUID("00000000-0000-4000-8000-000000000001"))
 
 class OpenRequest(Body):
     limit: int
+    shelf: str = "a"
 
 
 class CoinRequest(Body):
@@ -38,7 +39,7 @@ api = ServiceApi(os.environ.get("JAR_SERVICE", "testing"), title="Jars", refusal
 @api.command("/jars", operation="openJar", body=OpenRequest, action="jar.open")
 async def open_jar(call: Call[OpenRequest]) -> Intent[Any, Any, Any]:
     """Open a jar."""
-    return Intent(JAR, call.command, OpenJar(call.body.limit), node=SHELF)
+    return Intent(JAR, call.command, OpenJar(call.body.limit, call.body.shelf), node=SHELF)
 
 
 @api.command("/jars/{jar}/coins", operation="addCoin", body=CoinRequest, action="jar.open", refusals=(JarIsFull,))

@@ -6,14 +6,11 @@ import os
 import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -22,69 +19,30 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tests.integration.kernel import jar_service
+from tests.integration.kernel.serving import (
+    MODULE,
+    answered,
+    client_of,
+    count_on,
+    environment_of,
+    issuer_in,
+    process,
+    readiness,
+    token,
+    until,
+)
 from tests.support.topics import create_topic
 
-from gov.issuer.key import load_or_make
 from gov.runtime.ports import choose_ports
 from govevents.catalogue import WATERMARK_TOPIC, topic_of
-from govkernel.kafka import KafkaAddress, TopicLog
 from govkernel.metrics import Metrics
 from govkernel.processes import Tasks, openapi_text
-
-CHECKOUT = Path(__file__).parents[3]
-STARTS_WITHIN_S = 40.0
-
-
-async def until(answers: Callable[[], Any], *, within_s: float = STARTS_WITHIN_S) -> Any:
-    """Ask until there is a true answer."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while True:
-        found = await answers()
-        if found:
-            return found
-        assert asyncio.get_running_loop().time() < deadline, "not in time"
-        await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def process(*command: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python process that is gone afterwards, whatever happens."""
-    started = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.kill()
-        await started.communicate()
 
 
 @pytest.fixture
 async def issuer(tmp_path: Path) -> AsyncIterator[str]:
-    (port,) = choose_ports(1)
-    environment = {
-        "GOV_DEMO": "1",
-        "GOV_ISSUER_PORT": str(port),
-        "GOV_ISSUER_KEY_FILE": str(tmp_path / "issuer.pem"),
-        "GOV_OIDC_ISSUER": "http://demo.gatehouse.localhost",
-    }
-    load_or_make(tmp_path / "issuer.pem")
-    async with process("-m", "gov.issuer", **environment), httpx2.AsyncClient() as client:
-
-        async def answers() -> bool:
-            try:
-                return (await client.get(f"http://127.0.0.1:{port}/jwks")).status_code == 200
-            except httpx2.TransportError:
-                return False
-
-        await until(answers)
-        yield f"http://127.0.0.1:{port}"
+    async with issuer_in(tmp_path) as address:
+        yield address
 
 
 @pytest.fixture
@@ -97,58 +55,22 @@ async def service(kafka: str, topic: Callable[..., str]) -> str:
     return name
 
 
-def environment_of(service: str, database: str, kafka: str, issuer: str, port: int) -> dict[str, str]:
-    return {
-        "JAR_SERVICE": service,
-        "GOV_DATABASE_URL": database,
-        "GOV_MIGRATION_DATABASE_URL": database,
-        "GOV_KAFKA_BOOTSTRAP_SERVERS": kafka,
-        "GOV_HTTP_PORT": str(port),
-        "GOV_OIDC_ISSUER": "http://demo.gatehouse.localhost",
-        "GOV_OIDC_JWKS_URL": f"{issuer}/jwks",
-        "GOV_DEMO": "1",
-        "GOV_LOG_FORMAT": "json",
-    }
-
-
-async def token(issuer: str, username: str) -> str:
-    async with httpx2.AsyncClient() as client:
-        answer = await client.post(f"{issuer}/token", data={"username": username})
-    return f"Bearer {answer.json()['access_token']}"
-
-
-@asynccontextmanager
-async def client_of(port: int, issuer: str) -> AsyncIterator[httpx2.AsyncClient]:
-    headers = {"Authorization": await token(issuer, "olu")}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client:
-        yield client
-
-
-async def readiness(client: httpx2.AsyncClient) -> tuple[int, Any]:
-    try:
-        answer = await client.get("/readyz")
-    except httpx2.TransportError:
-        return 0, {}
-    return answer.status_code, answer.json()
-
-
 async def test_a_whole_service_starts_before_its_tables_answers_operates_and_drains(
     empty_database: str, kafka: str, service: str, issuer: str
 ) -> None:
     (port,) = choose_ports(1)
     environment = environment_of(service, empty_database, kafka, issuer, port)
-    module = "tests.integration.kernel.jar_service"
-    async with process("-m", module, "all", **environment) as running, client_of(port, issuer) as client:
-        waiting = await until(lambda: _some(readiness(client), 503))
+    async with process("-m", MODULE, "all", environment=environment) as running, client_of(port, issuer) as client:
+        waiting = await until(lambda: answered(readiness(client), 503))
         assert waiting["reason"] == "waiting for the database"
         refused = await client.post("/jars", json={"limit": 1})
         assert refused.status_code == 503
         assert (await client.get("/livez")).status_code == 200
 
-        async with process("-m", module, "migrate", **environment) as migrating:
+        async with process("-m", MODULE, "migrate", environment=environment) as migrating:
             _, said = await migrating.communicate()
             assert migrating.returncode == 0, said.decode()
-        report = await until(lambda: _some(readiness(client), 200))
+        report = await until(lambda: answered(readiness(client), 200))
         assert report["status"] in ("ready", "degraded")
 
         opened = await client.post("/jars", json={"limit": 3})
@@ -222,7 +144,7 @@ async def test_a_service_that_cannot_read_what_it_reacts_to_is_not_ready_until_i
         "GOV_LONGEST_LAG_S": "0.5",
     }
     async with (
-        process("-m", "tests.integration.kernel.jar_service", "all", **environment),
+        process("-m", MODULE, "all", environment=environment),
         client_of(port, issuer) as client,
     ):
 
@@ -233,7 +155,7 @@ async def test_a_service_that_cannot_read_what_it_reacts_to_is_not_ready_until_i
 
         await until(says_so)
         topic(service=unheard)
-        await until(lambda: _some(readiness(client), 200))
+        await until(lambda: answered(readiness(client), 200))
 
 
 @asynccontextmanager
@@ -271,11 +193,11 @@ async def test_traces_are_sent_where_the_environment_says_and_a_stop_sends_the_l
         environment = environment_of(service, database, kafka, issuer, port)
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
         async with (
-            process("-m", "tests.integration.kernel.jar_service", "api", **environment) as running,
-            process("-m", "tests.integration.kernel.jar_service", "relay", **{**environment, "GOV_HTTP_PORT": "0"}),
+            process("-m", MODULE, "api", environment=environment) as running,
+            process("-m", MODULE, "relay", environment={**environment, "GOV_HTTP_PORT": "0"}),
             client_of(port, issuer) as client,
         ):
-            await until(lambda: _some(readiness(client), 200))
+            await until(lambda: answered(readiness(client), 200))
             headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
             opened = await client.post("/jars", json={"limit": 3}, headers=headers)
             assert opened.status_code == 201, opened.text
@@ -286,23 +208,9 @@ async def test_traces_are_sent_where_the_environment_says_and_a_stop_sends_the_l
     assert ("POST openJar", trace) in spans
 
 
-async def _some(asked: Any, status: int) -> Any:
-    found, report = await asked
-    return report if found == status else None
-
-
-async def count_on(kafka: str, topic: str) -> int:
-    log = TopicLog(KafkaAddress(kafka))
-    extent = await log.extent(topic)
-    found = 0
-    async for fetched in log.read(topic, extent.beginnings, extent.ends):
-        found += len(fetched.records)
-    return found
-
-
 async def test_a_service_without_settings_says_which_and_ends() -> None:
     bare = {name: "" for name in os.environ if name.startswith("GOV_")}
-    async with process("-m", "tests.integration.kernel.jar_service", "all", **bare) as running:
+    async with process("-m", MODULE, "all", environment=bare) as running:
         async with asyncio.timeout(30):
             _, said = await running.communicate()
     assert running.returncode == 2
