@@ -14,7 +14,7 @@ from govevents.document import Document, read_envelope
 from govkernel.kafka import KafkaAddress, SendFailed
 from govkernel.postgres import create_pool
 from govkernel.relay import LeadershipLost, Step
-from govkernel.relay.relay import LARGEST_CHUNK_BYTES
+from govkernel.relay.postgres import LARGEST_CHUNK_BYTES
 
 HEAD = "SELECT version, hash FROM events WHERE stream = $1 ORDER BY version DESC LIMIT 1"
 

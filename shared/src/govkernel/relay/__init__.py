@@ -2,14 +2,12 @@
 
 from govkernel.relay.adoption import adopt
 from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
+from govkernel.relay.ports import Producer, RelayStatus, Topics
 from govkernel.relay.reconciliation import Finding, Kind, Reconciled, Reconciliation, ReconciliationRunning, Stage
 from govkernel.relay.relay import (
     Ordered,
-    Producer,
     Relay,
-    RelayStatus,
     Step,
-    Topics,
     send_everything_again,
     verify_everything_again,
     vouch,

@@ -19,9 +19,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -29,10 +29,12 @@ import asyncpg
 from govevents.catalogue import WATERMARK_TOPIC, topic_of
 from govevents.document import Document, canonical
 from govevents.operations import DatabaseVouchedFor
-from govkernel.kafka import KafkaUnavailable, Outgoing, TopicIdentity, TopicMissing
+from govkernel.kafka import KafkaUnavailable, Outgoing, TopicMissing
 from govkernel.postgres import UNAVAILABLE, Connection
 from govkernel.relay import checkpoint as rows
 from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
+from govkernel.relay.ports import Producer, RelayStatus, RelayStore, Topics
+from govkernel.relay.postgres import POSTGRES
 from govkernel.relay.verification import (
     Alarm,
     BroughtBack,
@@ -53,41 +55,7 @@ LONGEST_POLL_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 5.0
 WATERMARK_EVERY_S: Final = 1.0
 LARGEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=5)
-LONGEST_STATEMENT_S: Final = 600.0
 LONG_TAIL: Final = 100_000
-LARGEST_CHUNK_BYTES: Final = 8 * 1024 * 1024
-"""How large the documents of a chunk are together, but for the last; one is sent while the next one is read."""
-
-# Only the application's role appends, and a role may see when its own transactions began.
-LOOK: Final = """
-SELECT least(statement_timestamp(), min(xact_start)) AS oldest, current_setting('track_activities')::boolean AS complete
-FROM pg_stat_activity
-WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"""
-
-XMIN: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-
-# `seq + 0` keeps the planner from walking the whole primary key for the sake of the order.
-CHUNKS: Final = """
-SELECT count(*) FROM (
-  SELECT sum(greatest(octet_length(document), $3::bigint / $4)) OVER (ORDER BY seq + 0)::bigint / $3 AS chunk
-  FROM events
-  WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[])) AS pending
-GROUP BY chunk ORDER BY chunk"""
-
-# Only the keys are sorted; each row is then fetched by its own.
-PENDING: Final = """
-SELECT stream, type, document, CASE WHEN txid >= $3::text::xid8 THEN seq END, txid::text::bigint FROM (
-  SELECT seq + 0 AS place FROM events
-  WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[]) ORDER BY seq + 0) AS pending
-CROSS JOIN LATERAL (SELECT * FROM events WHERE events.seq = pending.place LIMIT 1) AS event ORDER BY place"""
-
-LAG: Final = """
-SELECT count(*) AS rows, min(recorded_at) AS oldest FROM events
-WHERE txid >= $1::text::xid8 AND seq <> ALL ($2::bigint[])"""
-
-STATUS: Final = f"""
-SELECT *, coalesce(lease_until > clock_timestamp(), false) AS led, low_txid::text AS low, {rows.IS_VERIFIED} AS verified
-FROM relay_checkpoint"""  # noqa: S608
 
 VOUCH: Final = "UPDATE relay_checkpoint SET system_identifier = $1, started_at = $2, events_file = $3"
 
@@ -110,60 +78,6 @@ Step = Literal["led", "verified", "snapshot", "sent", "passed", "stored"]
 log = logging.getLogger(__name__)
 
 
-class Producer(Protocol):
-    """What the relay sends with."""
-
-    async def send(self, topic: str, batch: Sequence[Outgoing]) -> Mapping[int, int]:
-        """Send in order per stream and await every acknowledgement; the highest offset of each partition."""
-
-    async def put(self, topic: str, key: bytes, value: bytes) -> None:
-        """Set the value of a key of a compacted topic."""
-
-    async def abort(self) -> None:
-        """Send nothing more of what is under way."""
-
-
-class Topics(Protocol):
-    """What the relay has to know of its topic; `govkernel.kafka.KafkaTopics` says it."""
-
-    async def identity(self, topic: str) -> TopicIdentity:
-        """The topic's identity."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelayStatus:
-    """How far the relay is: `lag_rows` events are committed and not sent, the oldest of them recorded at `oldest`.
-
-    `leader` leads until `led_until`. `database` is the one that was verified last; `verified` says whether that is the
-    one that answers. `brought_back` events came from Kafka then. `alarm` needs a person, `trouble` is tried again.
-    """
-
-    leader: UUID | None
-    epoch: int
-    led_until: datetime | None
-    verified: bool
-    verified_at: datetime | None
-    brought_back: int | None
-    database: DatabaseIdentity | None
-    topic: TopicIdentity | None
-    lag_rows: int
-    oldest: datetime | None
-    low_txid: int
-    tail_length: int
-    acknowledged: Mapping[int, int]
-    watermark: datetime | None
-    alarm: str | None
-    trouble: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """What is sent before acknowledgements are awaited, and the (seq, txid) of those that a later pass sees again."""
-
-    batch: Sequence[Outgoing]
-    above_xmin: Mapping[int, int]
-
-
 async def _nothing_else(_connection: Connection, _documents: Sequence[Document]) -> None:
     return
 
@@ -177,7 +91,7 @@ class Relay:
 
     `producer` makes a connection to Kafka for each time of leadership. `wake` is set when something was appended.
     `brought_back` restores what belongs to documents that verification took from Kafka. `lease` is how long a leader
-    leads without a sign of life.
+    leads without a sign of life. `store` knows the rows that the pool's connections lead to.
     """
 
     def __init__(
@@ -196,6 +110,7 @@ class Relay:
         lease: timedelta = timedelta(seconds=6),
         chunk_rows: int = 10_000,
         reached: Callable[[Step], Awaitable[None]] = _go_on,
+        store: RelayStore = POSTGRES,
     ) -> None:
         self.service = service
         self.topic = topic or topic_of(service)
@@ -210,6 +125,7 @@ class Relay:
         self._lease = lease
         self._chunk_rows = chunk_rows
         self._reached = reached
+        self._store = store
         self._producer: Producer | None = None
         self._held: Checkpoint | None = None
         self._seen: DatabaseIdentity | None = None
@@ -280,46 +196,23 @@ class Relay:
         if self._led_until > float("-inf"):
             with contextlib.suppress(*UNAVAILABLE, asyncpg.PostgresError):
                 async with self._pool.acquire(timeout=2) as connection:
-                    await rows.resign(connection, self._replica)
+                    await self._store.resign(connection, self._replica)
                     self._led_until = float("-inf")
 
     async def status(self) -> RelayStatus:
         """How far the relay is, told by any replica."""
         async with self._pool.acquire(timeout=5) as connection, connection.transaction(readonly=True):
-            await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-            row = await connection.fetchrow(STATUS)
-            assert row is not None, "the migration that makes the table also makes its row"
-            lag = await connection.fetchrow(LAG, row["low"], row["tail_seq"])
-        assert lag is not None
-        known = rows.checkpoint_of(row)
-        return RelayStatus(
-            leader=row["holder"] if row["led"] else None,
-            epoch=known.epoch,
-            led_until=row["lease_until"] if row["led"] else None,
-            verified=row["verified"],
-            verified_at=row["verified_at"],
-            brought_back=row["brought_back"],
-            database=known.database,
-            topic=known.topic,
-            lag_rows=lag["rows"],
-            oldest=lag["oldest"],
-            low_txid=known.low_txid,
-            tail_length=len(known.tail),
-            acknowledged=known.acknowledged,
-            watermark=known.watermark,
-            alarm=row["alarm"],
-            trouble=row["trouble"],
-        )
+            return await self._store.status(connection)
 
     async def _note_held_up(self, *, alarm: str | None = None, trouble: str | None = None) -> None:
         with contextlib.suppress(*UNAVAILABLE, asyncpg.PostgresError):
             async with self._pool.acquire(timeout=2) as connection:
-                await rows.note_held_up(connection, self._replica, alarm=alarm, trouble=trouble)
+                await self._store.note_held_up(connection, self._replica, alarm=alarm, trouble=trouble)
 
     async def _lead(self, connection: Connection) -> Checkpoint | None:
         """The checkpoint of a leader whose database and topic are the ones it knows, or None where another leads."""
         now = asyncio.get_running_loop().time
-        identity = await rows.identity_of(connection)
+        identity = await self._store.identity_of(connection)
         if identity != self._seen:
             # The row may be an older one now, and what is remembered of it worthless. Whoever led this ledger until
             # the database went away has stopped sending one lease later; that was this replica if its lease still runs.
@@ -329,11 +222,11 @@ class Relay:
         if self._held is not None:
             if now() >= self._renew_at:
                 began = now()
-                await rows.store(connection, self._replica, self._held, self._lease)
+                await self._store.store(connection, self._replica, self._held, self._lease)
                 self._note_lease(began)
             return self._held
         began = now()
-        taken = await rows.take(connection, self._replica, self._lease)
+        taken = await self._store.take(connection, self._replica, self._lease)
         if taken is None:
             return None
         held, was_held = taken
@@ -352,7 +245,7 @@ class Relay:
             )
         self._held = held = replace(held, topic=topic)
         if held.database != identity:
-            _refuse_foreign(held.low_txid, int(await connection.fetchval(XMIN)))
+            _refuse_foreign(held.low_txid, await self._store.xmin(connection))
             quiet_s = self._quiet_from - now()
             if quiet_s > 0:
                 log.info("relay of %s: waits %.1f s until whoever led before has stopped", self.service, quiet_s)
@@ -375,6 +268,7 @@ class Relay:
     ) -> Checkpoint:
         async with connection.transaction():
             known, brought_back = await verify(
+                self._store,
                 connection,
                 self._log,
                 service=self.service,
@@ -383,23 +277,21 @@ class Relay:
                 brought_back=self._brought_back,
             )
             verified = replace(held, database=identity, acknowledged=known)
-            await rows.store(connection, self._replica, verified, self._lease)
-            await rows.note_verified(connection, held.epoch, brought_back)
+            await self._store.store(connection, self._replica, verified, self._lease)
+            await self._store.note_verified(connection, held.epoch, brought_back)
         return verified
 
     async def _carry(self, connection: Connection, checkpoint: Checkpoint) -> int:
-        look = await connection.fetchrow(LOOK)
-        assert look is not None
+        oldest = await self._store.oldest(connection)
         published: dict[int, int] = {}
         acknowledged = dict(checkpoint.acknowledged)
         sent = 0
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            # A generic plan, which the sixth pass would get, walks the primary key and compares the tail row by row.
-            await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-            xmin = int(await connection.fetchval(XMIN))
+            xmin = await self._store.snapshot(connection)
             _refuse_foreign(checkpoint.low_txid, xmin)
             await self._reached("snapshot")
-            async with contextlib.aclosing(_one_ahead(self._chunks(connection, checkpoint, xmin))) as chunks:
+            pending = self._store.pending(connection, checkpoint, xmin, self._chunk_rows)
+            async with contextlib.aclosing(_one_ahead(pending)) as chunks:
                 async for chunk in chunks:
                     await self._send(chunk.batch, acknowledged)
                     sent += len(chunk.batch)
@@ -407,7 +299,7 @@ class Relay:
                     await self._reached("sent")
         await self._reached("passed")
         tail = {seq: txid for seq, txid in checkpoint.tail.items() if txid >= xmin}
-        watermark = look["oldest"] - LARGEST_CLOCK_DIFFERENCE if look["complete"] else None
+        watermark = oldest - LARGEST_CLOCK_DIFFERENCE if oldest is not None else None
         if checkpoint.watermark and (watermark is None or watermark < checkpoint.watermark):
             watermark = checkpoint.watermark
         after = replace(
@@ -418,27 +310,11 @@ class Relay:
         if sent:
             # An idle pass changes nothing that another leader would miss, so only the next renewal writes it down.
             began = asyncio.get_running_loop().time()
-            await rows.store(connection, self._replica, after, self._lease)
+            await self._store.store(connection, self._replica, after, self._lease)
             self._note_lease(began)
         self._held = after
         await self._reached("stored")
         return sent
-
-    async def _chunks(self, connection: Connection, checkpoint: Checkpoint, xmin: int) -> AsyncGenerator[_Chunk, None]:
-        pending = str(checkpoint.low_txid), list(checkpoint.tail)
-        chunks = await connection.fetch(
-            CHUNKS, *pending, LARGEST_CHUNK_BYTES, self._chunk_rows, timeout=LONGEST_STATEMENT_S
-        )
-        if not chunks:
-            return
-        cursor = await connection.cursor(PENDING, *pending, str(xmin))
-        for (count,) in chunks:
-            found = await cursor.fetch(count, timeout=LONGEST_STATEMENT_S)
-            assert len(found) == count, "a snapshot does not change"
-            yield _Chunk(
-                [Outgoing(stream, name, document) for stream, name, document, _, _ in found],
-                {seq: txid for _, _, _, seq, txid in found if seq is not None},
-            )
 
     async def _send(self, batch: Sequence[Outgoing], acknowledged: dict[int, int]) -> None:
         assert self._producer is not None, "a leader has a producer"
@@ -486,7 +362,7 @@ class Relay:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.timeout_at(self._led_until), self._pool.acquire() as connection:
-            await rows.renew(connection, self._replica, self._held.epoch, self._lease)
+            await self._store.renew(connection, self._replica, self._held.epoch, self._lease)
         self._note_lease(began)
 
     def _note_lease(self, began: float) -> None:

@@ -7,7 +7,7 @@ lost was sent behind the offsets of the checkpoint that survived.
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from govevents.document import Document, DocumentRefused, Envelope, hash_of, read_envelope
@@ -16,28 +16,8 @@ from govkernel.postgres import Connection
 
 log = logging.getLogger(__name__)
 
-LONGEST_STATEMENT_S: Final = 600.0
-
 BroughtBack = Callable[[Connection, Sequence[Document]], Awaitable[None]]
 """What else has to be restored with documents that Kafka gave back, within the same transaction: timers and links."""
-
-KNOWN: Final = """
-SELECT stream, version, hash FROM events
-JOIN unnest($1::uuid[], $2::int[]) AS wanted (stream, version) USING (stream, version)"""
-
-INSERT: Final = """
-INSERT INTO events (stream, version, type, time, recorded_at, document, hash)
-SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[],
-                     $7::bytea[])"""
-
-# What a command appended is told by the documents themselves; what was asked for is not, so its digest stays unknown.
-INSERT_COMMANDS: Final = """
-INSERT INTO commands (command, digest, stream, from_version, to_version, status, recorded_at)
-SELECT command, ''::bytea, stream, min(version) - 1, max(version), CASE min(version) WHEN 1 THEN 201 ELSE 200 END,
-       max(recorded_at)
-FROM (SELECT (convert_from(document, 'UTF8')::json ->> 'command')::uuid AS command, stream, version, recorded_at
-      FROM events WHERE txid = pg_current_xact_id()) AS brought_back
-GROUP BY command, stream ON CONFLICT DO NOTHING"""
 
 
 class Alarm(Exception):
@@ -76,7 +56,26 @@ class Log(Protocol):
         """What lies in [start, end) of each partition."""
 
 
+class Rows(Protocol):
+    """The ledger's rows as verification sees them; each method is one statement on the connection."""
+
+    async def known(
+        self, connection: Connection, places: Sequence[tuple[UUID, int]]
+    ) -> Mapping[tuple[UUID, int], bytes]:
+        """The hashes of the events at these places, of streams and versions, where there are any."""
+        ...
+
+    async def bring_back(self, connection: Connection, documents: Sequence[Document]) -> None:
+        """Insert events, the same bytes."""
+        ...
+
+    async def bring_back_commands(self, connection: Connection) -> None:
+        """Insert the commands of the events that this transaction has brought back."""
+        ...
+
+
 async def verify(
+    store: Rows,
     connection: Connection,
     log_: Log,
     *,
@@ -105,15 +104,15 @@ async def verify(
             )
     restored = 0
     async for fetched in log_.read(topic, start, extent.ends):
-        restored += await _compare(connection, service, topic, fetched, brought_back)
+        restored += await _compare(store, connection, service, topic, fetched, brought_back)
     if restored:
-        await connection.execute(INSERT_COMMANDS, timeout=LONGEST_STATEMENT_S)
+        await store.bring_back_commands(connection)
         log.warning("%s: %d events that the ledger had lost were brought back from %s", service, restored, topic)
     return {partition: end - 1 for partition, end in extent.ends.items()}, restored
 
 
 async def _compare(
-    connection: Connection, service: str, topic: str, fetched: Fetched, brought_back: BroughtBack
+    store: Rows, connection: Connection, service: str, topic: str, fetched: Fetched, brought_back: BroughtBack
 ) -> int:
     read: list[tuple[int, Envelope, bytes, bytes]] = []
     for record in fetched.records:
@@ -127,9 +126,12 @@ async def _compare(
             log.error("%s/%d@%d is passed over: %s", topic, fetched.partition, record.offset, refused)
             continue
         read.append((record.offset, envelope, body, hash_of(body)))
-    known = await _known(connection, [(envelope.stream, envelope.version) for _, envelope, _, _ in read])
-    lacking = [(envelope.stream, envelope.version) for _, envelope, _, _ in read if _place(envelope) not in known]
-    known |= await _known(connection, [(stream, version - 1) for stream, version in lacking])
+    if not read:
+        return 0
+    known = dict(await store.known(connection, [_place(envelope) for _, envelope, _, _ in read]))
+    lacking = [_place(envelope) for _, envelope, _, _ in read if _place(envelope) not in known]
+    if lacking:
+        known |= await store.known(connection, [(stream, version - 1) for stream, version in lacking])
     missing: list[Document] = []
     for offset, envelope, body, body_hash in read:
         place = f"{topic}/{fetched.partition}@{offset}, event {envelope.id}"
@@ -156,26 +158,10 @@ async def _compare(
             )
         )
     if missing:
-        await connection.execute(
-            INSERT,
-            [document.stream for document in missing],
-            [document.version for document in missing],
-            [document.type for document in missing],
-            [document.time for document in missing],
-            [document.recorded_at for document in missing],
-            [document.body for document in missing],
-            [document.hash for document in missing],
-        )
+        await store.bring_back(connection, missing)
         await brought_back(connection, missing)
     return len(missing)
 
 
 def _place(envelope: Envelope) -> tuple[UUID, int]:
     return envelope.stream, envelope.version
-
-
-async def _known(connection: Connection, places: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], bytes]:
-    if not places:
-        return {}
-    rows = await connection.fetch(KNOWN, [stream for stream, _ in places], [version for _, version in places])
-    return {(row["stream"], row["version"]): bytes(row["hash"]) for row in rows}
