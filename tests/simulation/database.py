@@ -12,7 +12,7 @@ import contextlib
 import contextvars
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar, cast
 from uuid import UUID
@@ -20,6 +20,7 @@ from uuid import UUID
 import asyncpg
 
 from govkernel.postgres import Connection
+from govkernel.relay import Checkpoint, DatabaseIdentity
 
 T = TypeVar("T")
 
@@ -234,21 +235,24 @@ class MemoryDatabase:
         self.started_at = self.clock()
         self.context = contextvars.Context()
         self.tables["relay_checkpoint"]["relay_checkpoint",] = {
-            "epoch": 0,
             "holder": None,
             "lease_until": None,
-            "low_txid": 3,
-            "tail": {},
-            "acknowledged": {},
-            "topic": None,
-            "system_identifier": None,
-            "started_at": None,
-            "watermark": None,
+            "checkpoint": Checkpoint(0, 3, {}, {}, None, None, None),
             "verified_at": None,
             "brought_back": None,
             "alarm": None,
             "trouble": None,
         }
+
+    def identity(self) -> DatabaseIdentity:
+        """Which database this is."""
+        return DatabaseIdentity("memory", self.started_at, "events")
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The relay's checkpoint as it is committed."""
+        found: Checkpoint = self.tables["relay_checkpoint"]["relay_checkpoint",]["checkpoint"]
+        return found
 
     def commit(self, transaction: Transaction) -> None:
         """Make a transaction's rows everybody's."""
@@ -265,10 +269,10 @@ class MemoryDatabase:
         """The committed rows of a table."""
         return list(self.log) if name == "events" else list(self.tables[name].values())
 
-    def verify(self) -> None:
-        """Let it be as if the relay had verified this database."""
-        checkpoint = self.tables["relay_checkpoint"]
-        checkpoint["relay_checkpoint",] = {**checkpoint["relay_checkpoint",], "started_at": self.started_at}
+    def verify(self, *, verified: bool = True) -> None:
+        """Let it be as if the relay had verified this database, or had not."""
+        database = self.identity() if verified else None
+        self.change("relay_checkpoint", checkpoint=replace(self.checkpoint, database=database))
 
     def replace_events(self, events: Iterable[Row]) -> None:
         """Have other events than those that were committed."""

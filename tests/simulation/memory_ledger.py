@@ -26,8 +26,7 @@ class MemoryLedger:
         await self._lock(on, items)
         await on.step()
         clock = on.database.clock()
-        checkpoint = on.get(("relay_checkpoint",))
-        verified = checkpoint is not None and checkpoint["started_at"] == on.database.started_at
+        verified = on.database.checkpoint.database == on.database.identity()
         clocks = [item.clock for item in items]
         if (
             not verified

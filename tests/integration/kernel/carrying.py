@@ -2,18 +2,22 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+from tests.simulation.database import MemoryDatabase, Transaction, utc_now
+from tests.simulation.memory_kafka import MemoryKafka, MemoryProducer
+from tests.simulation.memory_relay import MemoryRelay, event_of
 
 from govevents.document import Document, Origin, encode
 from govevents.operations import RecordSkipped
 from govkernel.kafka import EventProducer, KafkaAddress, KafkaTopics, Outgoing, Record, TopicLog
-from govkernel.relay import Relay
+from govkernel.relay import Producer, Relay
 
 INSERT = """
 INSERT INTO events (stream, version, type, time, recorded_at, document, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
@@ -64,11 +68,71 @@ async def insert(connection: Any, *documents: Document) -> None:
     )
 
 
-class Recording:
-    """A real producer that remembers what it was given, and fails when a test says so."""
+HEAD = "SELECT version, hash FROM events WHERE stream = $1 ORDER BY version DESC LIMIT 1"
 
-    def __init__(self, address: KafkaAddress, before: Callable[[int], None], after: Callable[[int], None]) -> None:
-        self._real = EventProducer(address)
+
+@dataclass
+class Writing:
+    """An open transaction that writes events."""
+
+    connection: Any
+
+    async def insert(self, *documents: Document) -> None:
+        await insert(self.connection, *documents)
+
+    async def began(self) -> datetime:
+        began: datetime = await self.connection.fetchval("SELECT now()")
+        return began
+
+    async def now(self) -> datetime:
+        now: datetime = await self.connection.fetchval("SELECT clock_timestamp()")
+        return now
+
+    async def head(self, stream: UUID) -> tuple[int, bytes | None]:
+        """A stream's version and hash, once nobody else writes it."""
+        await self.connection.execute("SELECT pg_advisory_xact_lock($1)", stream.int & 0x7FFFFFFF)
+        head = await self.connection.fetchrow(HEAD, stream)
+        return (head["version"], head["hash"]) if head else (0, None)
+
+
+class WritingInMemory(Writing):
+    """The same on what the simulation puts in PostgreSQL's place."""
+
+    async def insert(self, *documents: Document) -> None:
+        async def insert(on: Transaction) -> None:
+            for each in documents:
+                await on.insert_event(event_of(each))
+
+        await self.connection.ask(insert)
+
+    async def began(self) -> datetime:
+        async def look(on: Transaction) -> datetime:
+            return on.began
+
+        began: datetime = await self.connection.ask(look)
+        return began
+
+    async def now(self) -> datetime:
+        return utc_now()
+
+    async def head(self, stream: UUID) -> tuple[int, bytes | None]:
+        async def lock(on: Transaction) -> None:
+            await on.lock("advisory", stream)
+
+        async def look(on: Transaction) -> tuple[int, bytes | None]:
+            events = on.stream(stream)
+            return (events[-1]["version"], events[-1]["hash"]) if events else (0, None)
+
+        await self.connection.ask(lock)
+        head: tuple[int, bytes | None] = await self.connection.ask(look)
+        return head
+
+
+class Recording:
+    """A producer that remembers what it was given, and fails when a test says so."""
+
+    def __init__(self, inner: Producer, before: Callable[[int], None], after: Callable[[int], None]) -> None:
+        self._real = inner
         self._before = before
         self._after = after
         self.batches: list[list[Outgoing]] = []
@@ -105,6 +169,28 @@ class World:
         await self.topics.close()
         await self.pool.close()
 
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Writing]:
+        """A transaction that is open until the end of the block."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield Writing(connection)
+
+    async def insert(self, *documents: Document) -> None:
+        """Write events in a transaction of their own."""
+        async with self.writing() as writing:
+            await writing.insert(*documents)
+
+    async def events(self) -> Sequence[Mapping[str, Any]]:
+        """The ledger's committed rows."""
+        return [dict(row) for row in await self.pool.fetch("SELECT * FROM events")]
+
+    def producer(self) -> Producer:
+        return EventProducer(self.address)
+
+    def parts(self) -> dict[str, Any]:
+        """What a relay stands on here."""
+        return {"topics": self.topics, "topic_log": TopicLog(self.address)}
+
     def relay(
         self,
         *,
@@ -115,15 +201,14 @@ class World:
         **others: Any,
     ) -> Relay:
         def producer() -> Recording:
-            self.producers.append(Recording(self.address, before, after))
+            self.producers.append(Recording(self.producer(), before, after))
             return self.producers[-1]
 
         plain = {
             "service": "testing",
             "replica": uuid4(),
             "producer": producer,
-            "topics": self.topics,
-            "topic_log": TopicLog(self.address),
+            **self.parts(),
             "wake": wake or asyncio.Event(),
             "topic": self.topic,
             "watermark_topic": self.watermark_topic,
@@ -135,7 +220,7 @@ class World:
 
     async def read(self, topic: str | None = None) -> dict[UUID | str, list[Record]]:
         """What the topic holds, by key, in its order."""
-        log = TopicLog(self.address)
+        log = self.parts()["topic_log"]
         topic = topic or self.topic
         extent = await log.extent(topic)
         found: dict[UUID | str, list[Record]] = defaultdict(list)
@@ -147,7 +232,7 @@ class World:
 
     async def assert_carried(self) -> None:
         """Every event of the ledger is in the topic, the same bytes, each stream in its order, whatever is repeated."""
-        rows = await self.pool.fetch("SELECT stream, version, document FROM events ORDER BY stream, version")
+        rows = sorted(await self.events(), key=lambda row: (row["stream"], row["version"]))
         ledger: dict[UUID, list[bytes]] = defaultdict(list)
         for row in rows:
             ledger[row["stream"]].append(bytes(row["document"]))
@@ -172,6 +257,41 @@ class World:
 
     async def checkpoint(self) -> str:
         return str(await self.pool.fetchval("SELECT to_jsonb(relay_checkpoint)::text FROM relay_checkpoint"))
+
+
+class WorldInMemory(World):
+    """The same on what the simulation puts in the place of PostgreSQL and Kafka."""
+
+    def __init__(self) -> None:
+        self.database = MemoryDatabase()
+        self.kafka = MemoryKafka(holes=0.1)
+        self.kafka.create("events")
+        self.kafka.create("watermarks", partitions=1)
+        super().__init__(self.database.pool().lent(), KafkaAddress("nowhere"), "events", "watermarks")
+
+    def __post_init__(self) -> None:
+        """There is nothing to connect to."""
+
+    async def close(self) -> None:
+        for relay in self.relays:
+            await relay.close()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Writing]:
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield WritingInMemory(connection)
+
+    async def events(self) -> Sequence[Mapping[str, Any]]:
+        return self.database.table("events")
+
+    def producer(self) -> Producer:
+        return MemoryProducer(self.kafka)
+
+    def parts(self) -> dict[str, Any]:
+        return {"topics": self.kafka, "topic_log": self.kafka, "store": MemoryRelay()}
+
+    async def let_the_lease_end(self) -> None:
+        self.database.change("relay_checkpoint", lease_until=self.database.clock())
 
 
 async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 20) -> None:

@@ -1,14 +1,15 @@
-"""The relay against a real PostgreSQL and a real Kafka: everything arrives, each stream in its order."""
+"""The relay: everything arrives, each stream in its order, from whatever stands behind it to whatever carries it."""
 
 import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from tests.integration.kernel.carrying import World, chain, document, insert, until
+from tests.integration.kernel.carrying import World, WorldInMemory, chain, document, until
 
 from govevents.document import Document, read_envelope
 from govkernel.kafka import KafkaAddress, SendFailed
@@ -16,30 +17,55 @@ from govkernel.postgres import create_pool
 from govkernel.relay import LeadershipLost, Step
 from govkernel.relay.postgres import LARGEST_CHUNK_BYTES
 
-HEAD = "SELECT version, hash FROM events WHERE stream = $1 ORDER BY version DESC LIMIT 1"
-
 
 class Crash(Exception):
     """The process has ended here."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a world is to be: a database's address, Kafka's, and what makes topics."""
+
+    database: str
+    kafka: str
+    topic: Callable[..., str]
+
+
+@pytest.fixture(params=["memory", "postgresql and kafka"])
+def place(request: pytest.FixtureRequest) -> Place | None:
+    """The same suite for whatever can stand behind a relay; None for what is in memory."""
+    if request.param == "memory":
+        return None
+    return Place(*(request.getfixturevalue(name) for name in ("database", "kafka", "topic")))
+
+
 @pytest.fixture
-async def world(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
-    pool = await create_pool(database, largest=30)
-    made = World(pool, KafkaAddress(kafka), topic(), topic(partitions=1, compacted=True))
+async def world(place: Place | None) -> AsyncIterator[World]:
+    made = WorldInMemory() if place is None else await on_servers(place)
     yield made
     await made.close()
 
 
+@pytest.fixture
+async def servers(database: str, kafka: str, topic: Callable[..., str]) -> AsyncIterator[World]:
+    """A world on real servers, for what is true of those alone."""
+    made = await on_servers(Place(database, kafka, topic))
+    yield made
+    await made.close()
+
+
+async def on_servers(place: Place) -> World:
+    pool = await create_pool(place.database, largest=30)
+    return World(pool, KafkaAddress(place.kafka), place.topic(), place.topic(partitions=1, compacted=True))
+
+
 async def append_one(world: World, stream: UUID, *, hold_s: float = 0.0, oldest_allowed: bool = False) -> Document:
-    async with world.pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", stream.int & 0x7FFFFFFF)
-        head = await connection.fetchrow(HEAD, stream)
-        version, previous = (head["version"], head["hash"]) if head else (0, None)
+    async with world.writing() as writing:
+        version, previous = await writing.head(stream)
         # An append is refused if its clock lies further from the database's.
-        oldest = await connection.fetchval("SELECT clock_timestamp() - interval '5 s'") if oldest_allowed else None
+        oldest = await writing.now() - timedelta(seconds=5) if oldest_allowed else None
         made = document(stream, version + 1, previous, recorded_at=oldest)
-        await insert(connection, made)
+        await writing.insert(made)
         await asyncio.sleep(hold_s)
     return made
 
@@ -47,7 +73,7 @@ async def append_one(world: World, stream: UUID, *, hold_s: float = 0.0, oldest_
 async def test_what_is_committed_arrives_as_the_very_bytes_with_key_and_headers(world: World) -> None:
     stream = uuid4()
     events = chain(stream, 3)
-    await insert(world.pool, *events)
+    await world.insert(*events)
     assert await world.relay().one_pass() == 3
     records = (await world.read())[stream]
     assert [record.value for record in records] == [event.body for event in events]
@@ -61,27 +87,27 @@ async def test_what_is_committed_arrives_as_the_very_bytes_with_key_and_headers(
 async def test_nothing_is_sent_twice_without_need(world: World) -> None:
     relay = world.relay()
     for _ in range(8):
-        await insert(world.pool, *chain(uuid4(), 2))
+        await world.insert(*chain(uuid4(), 2))
         assert await relay.one_pass() == 2
         assert await relay.one_pass() == 0
 
 
 async def test_a_large_backlog_goes_out_in_chunks(world: World) -> None:
     streams = [uuid4() for _ in range(20)]
-    await insert(world.pool, *(event for stream in streams for event in chain(stream, 10)))
+    await world.insert(*(event for stream in streams for event in chain(stream, 10)))
     assert await world.relay(chunk_rows=30).one_pass() == 200
     assert [len(batch) for batch in world.producers[0].batches] == [30] * 6 + [20]
     await world.assert_carried()
 
 
-async def test_large_documents_go_out_in_chunks_that_memory_can_hold(world: World) -> None:
+async def test_large_documents_go_out_in_chunks_that_memory_can_hold(servers: World) -> None:
     events = [document(uuid4(), saying="𝄞" * 8000) for _ in range(400)]
-    await insert(world.pool, *events)
-    assert await world.relay().one_pass() == 400
-    sizes = [sum(len(each.body) for each in batch) for batch in world.producers[0].batches]
+    await servers.insert(*events)
+    assert await servers.relay().one_pass() == 400
+    sizes = [sum(len(each.body) for each in batch) for batch in servers.producers[0].batches]
     assert len(sizes) == 2
     assert max(sizes) <= LARGEST_CHUNK_BYTES + max(len(each.body) for each in events)
-    await world.assert_carried()
+    await servers.assert_carried()
 
 
 async def test_sixteen_writers_with_long_transactions_lose_nothing_and_keep_each_streams_order(world: World) -> None:
@@ -100,7 +126,7 @@ async def test_sixteen_writers_with_long_transactions_lose_nothing_and_keep_each
     await until(lambda: caught_up(world))
     stop.set()
     await carrying
-    assert await world.pool.fetchval("SELECT count(*) FROM events") == 400
+    assert len(await world.events()) == 400
     await world.assert_carried()
     assert sum(len(records) for records in (await world.read()).values()) == 400
 
@@ -112,15 +138,12 @@ async def caught_up(world: World) -> bool:
 async def test_an_open_transaction_holds_nothing_back_but_its_own_events(world: World) -> None:
     relay = world.relay()
     late, early = chain(uuid4(), 1), chain(uuid4(), 2)
-    async with world.pool.acquire() as connection:
-        open_transaction = connection.transaction()
-        await open_transaction.start()
-        await insert(connection, *late)
-        await insert(world.pool, *early)
+    async with world.writing() as writing:
+        await writing.insert(*late)
+        await world.insert(*early)
         assert await relay.one_pass() == 2
         assert await relay.one_pass() == 0
         assert (await relay.status()).tail_length == 2
-        await open_transaction.commit()
     assert await relay.one_pass() == 1
     await world.assert_carried()
 
@@ -128,21 +151,18 @@ async def test_an_open_transaction_holds_nothing_back_but_its_own_events(world: 
 async def test_another_replica_goes_on_where_the_tail_was_left(world: World) -> None:
     first = world.relay()
     late, early = chain(uuid4(), 1), chain(uuid4(), 2)
-    async with world.pool.acquire() as connection:
-        open_transaction = connection.transaction()
-        await open_transaction.start()
-        await insert(connection, *late)
-        await insert(world.pool, *early)
+    async with world.writing() as writing:
+        await writing.insert(*late)
+        await world.insert(*early)
         assert await first.one_pass() == 2
         await first.close()
-        await open_transaction.commit()
     assert await world.relay().one_pass() == 1
     await world.assert_carried()
 
 
 async def test_of_two_replicas_one_leads(world: World) -> None:
     first, second = world.relay(), world.relay()
-    await insert(world.pool, *chain(uuid4(), 1))
+    await world.insert(*chain(uuid4(), 1))
     assert await first.one_pass() == 1
     assert await second.one_pass() is None
     assert (await second.status()).leader is not None
@@ -168,12 +188,12 @@ async def test_a_leader_stopped_past_its_lease_only_repeats(world: World) -> Non
 
     async def stopped(step: Step) -> None:
         if step == "sent":
-            await insert(world.pool, *events[1:])
+            await world.insert(*events[1:])
             await world.let_the_lease_end()
             await until(lambda: leads(second))
 
     first = world.relay(reached=stopped)
-    await insert(world.pool, events[0])
+    await world.insert(events[0])
     with pytest.raises(LeadershipLost):
         await first.one_pass()
     assert await second.one_pass() == 0
@@ -201,7 +221,7 @@ async def test_a_leader_that_waits_for_kafka_keeps_its_lease(world: World) -> No
         async def abort(self) -> None: ...
 
     first = world.relay(lease_s=1.5, producer=Slow)
-    await insert(world.pool, *chain(uuid4(), 1))
+    await world.insert(*chain(uuid4(), 1))
     assert await first.one_pass() == 1
 
 
@@ -211,11 +231,11 @@ async def test_a_crash_between_any_two_steps_only_repeats(world: World, step: St
         if at == step:
             raise Crash
 
-    await insert(world.pool, *chain(uuid4(), 7), *chain(uuid4(), 5))
+    await world.insert(*chain(uuid4(), 7), *chain(uuid4(), 5))
     with pytest.raises(Crash):
         await world.relay(chunk_rows=5, reached=crash).one_pass()
     await world.let_the_lease_end()
-    await insert(world.pool, *chain(uuid4(), 3))
+    await world.insert(*chain(uuid4(), 3))
     relay = world.relay(lease_s=2)
     await until(lambda: leads(relay))
     await world.assert_carried()
@@ -233,7 +253,7 @@ async def test_a_send_that_fails_ends_the_pass_and_is_repeated(world: World, num
 
     relay = world.relay(chunk_rows=5, after=fail) if acknowledged else world.relay(chunk_rows=5, before=fail)
     stream = uuid4()
-    await insert(world.pool, *chain(stream, 12))
+    await world.insert(*chain(stream, 12))
     with pytest.raises(SendFailed):
         await relay.one_pass()
     assert len((await world.read())[stream]) == 5 * number + (min(5, 12 - 5 * number) if acknowledged else 0)
@@ -251,7 +271,7 @@ async def test_the_running_relay_outlives_what_fails(world: World) -> None:
 
     stop = asyncio.Event()
     relay = world.relay(before=fail)
-    await insert(world.pool, *chain(uuid4(), 3))
+    await world.insert(*chain(uuid4(), 3))
     carrying = asyncio.create_task(relay.run(stop))
     await until(lambda: caught_up(world))
     stop.set()
@@ -265,7 +285,7 @@ async def test_the_status_says_what_waits_and_since_when(world: World) -> None:
     relay = world.relay()
     await relay.one_pass()
     waiting = chain(uuid4(), 4)
-    await insert(world.pool, *waiting)
+    await world.insert(*waiting)
     status = await relay.status()
     assert (status.lag_rows, status.oldest, status.verified) == (4, waiting[0].recorded_at, True)
     await relay.one_pass()
@@ -274,18 +294,15 @@ async def test_the_status_says_what_waits_and_since_when(world: World) -> None:
 
 async def test_the_watermark_waits_for_every_open_transaction(world: World) -> None:
     relay = world.relay()
-    async with world.pool.acquire() as connection:
-        open_transaction = connection.transaction()
-        await open_transaction.start()
-        began = await connection.fetchval("SELECT now()")
+    async with world.writing() as writing:
+        began = await writing.began()
         # The oldest recorded time that an append may still have which begins now.
-        await insert(connection, document(uuid4(), recorded_at=began - timedelta(seconds=5)))
-        await insert(world.pool, *chain(uuid4(), 1))
+        await writing.insert(document(uuid4(), recorded_at=began - timedelta(seconds=5)))
+        await world.insert(*chain(uuid4(), 1))
         await relay.one_pass()
         held_back = (await relay.status()).watermark
         assert held_back is not None
         assert held_back <= began - timedelta(seconds=5)
-        await open_transaction.commit()
     await relay.one_pass()
     moved = (await relay.status()).watermark
     assert moved is not None
@@ -327,7 +344,7 @@ async def test_the_watermark_never_overtakes_an_append_however_late_it_commits(w
 
 async def test_the_watermark_is_published_with_the_offsets_that_it_speaks_of(world: World) -> None:
     relay = world.relay()
-    await insert(world.pool, *chain(uuid4(), 3))
+    await world.insert(*chain(uuid4(), 3))
     await relay.one_pass()
     ((key, records),) = (await world.read(world.watermark_topic)).items()
     said = json.loads(records[-1].value or b"")
