@@ -20,7 +20,7 @@ def _as_it_was() -> Iterator[None]:
     root.handlers = handlers
     root.setLevel(level)
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    logs.bind_anew()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -29,7 +29,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 
 def test_every_line_says_service_correlation_and_stream(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(service="risks", log_format="json", level="info")
-    structlog.contextvars.bind_contextvars(correlation="c", stream="s", causation="e@1")
+    logs.bind_anew(correlation="c", stream="s")
+    logs.bind(causation="e@1")
     logs.logger("here").info("done", amount=3)
     logging.getLogger("library").warning("slow %s", "query")
     own, foreign = lines(capsys)

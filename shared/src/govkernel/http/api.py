@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 from uuid import UUID
 
-import structlog
 from fastapi import Body as BodyParameter
 from fastapi import FastAPI, Header, Path, Query
 from fastapi.exceptions import RequestValidationError
@@ -64,6 +63,7 @@ from govkernel.http.problems import (
 from govkernel.http.queries import DEFAULT_PAGE, HISTORY, LARGEST_PAGE, PAGING, Ask, Window, read_bound, read_cursor
 from govkernel.http.runtime import Runtime
 from govkernel.http.versions import minimum_versions
+from govkernel.logging import bind
 
 QueryFunction = TypeVar("QueryFunction", bound=Callable[..., Awaitable[Any]])
 IntendFunction = TypeVar("IntendFunction", bound=Intend)
@@ -483,7 +483,7 @@ async def answer_query(
     """Answer one query. Raises what `response_for` knows."""
     runtime.require_started()
     caller = await runtime.verifier.caller(request.headers.get("authorization"))
-    structlog.contextvars.bind_contextvars(subject=str(caller.subject))
+    bind(subject=str(caller.subject))
     unknown = sorted(set(request.query_params) - set(offered))
     if unknown:
         raise invalid(

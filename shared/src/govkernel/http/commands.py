@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID, uuid4, uuid5
 
-import structlog
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -37,6 +36,7 @@ from govkernel.http.runtime import Runtime
 from govkernel.http.time_limit import within
 from govkernel.http.versions import entity_tag, if_match, minimum_versions
 from govkernel.ledger import Answer, Context, Head, Intent, Ledger, Loaded, StaleVersion
+from govkernel.logging import bind
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 State = TypeVar("State")
@@ -233,7 +233,7 @@ async def read_call(
     runtime.require_started()
     header = incoming.header
     caller = await runtime.verifier.caller(header(b"authorization"))
-    structlog.contextvars.bind_contextvars(subject=str(caller.subject))
+    bind(subject=str(caller.subject))
     raw = await read_bytes(incoming.receive, header(b"content-length"))
     if raw or body_model is not NoBody:
         check_content_type(header(b"content-type"))
@@ -323,7 +323,7 @@ def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
         return refused
     assert answer.stream is not None, "a command that was not refused has a stream"
     stream = str(answer.stream)
-    structlog.contextvars.bind_contextvars(stream=stream)
+    bind(stream=stream)
     added = [
         {"id": f"{stream}@{version}", "type": each}
         for version, each in enumerate(answer.types, start=answer.from_version + 1)
