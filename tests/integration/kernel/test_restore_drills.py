@@ -372,7 +372,9 @@ async def test_a_database_that_was_set_back_takes_nothing_until_kafka_has_given_
     await site.carried()
     found = await site.verification()
     assert (found["events"], found["unsent"], found["counts"]) == (len(before["events"]) + 1, 0, {})
-    assert found["repeats"] <= len(before["events"]), "what an older checkpoint does not count as sent is sent once more"
+    assert found["repeats"] <= len(before["events"]), (
+        "what an older checkpoint does not count as sent is sent once more"
+    )
 
 
 async def taken(asked: Awaitable[httpx2.Response]) -> bool:
