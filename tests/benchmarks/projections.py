@@ -16,7 +16,7 @@ from tests.benchmarks.logs import Log, log_of
 from tests.benchmarks.row import Row, interleaved
 
 from govkernel.consumer import Consumer, Handler
-from govkernel.kafka import KafkaAddress, KafkaTopics, PartitionReader, TopicLog
+from govkernel.kafka import KafkaAddress, KafkaTopics, PartitionReader, TopicLog, bulk_reader
 from govkernel.kafka.reader import LARGEST_FETCH_BYTES
 from govkernel.postgres import create_pool
 from govkernel.readmodels import ReadModelHandler, ReadModels
@@ -50,7 +50,7 @@ class Follower:
             self._pool,
             [self.model],
             catalogue=CATALOGUE,
-            log=TopicLog(self._address),
+            log=TopicLog(self._address, reader=bulk_reader),
             follower_of=self.consumer_of,
             clock=utc_now,
         )
@@ -227,7 +227,7 @@ async def consume(bench: Bench, log: Log) -> float:
 
 async def consume_with_our_client(bench: Bench, log: Log) -> float:
     """How many records a second come through what a rebuild reads from."""
-    reader = TopicLog(KafkaAddress(bench.kafka_bootstrap))
+    reader = TopicLog(KafkaAddress(bench.kafka_bootstrap), reader=bulk_reader)
     extent = await reader.extent(log.topic)
     began = perf_counter()
     read = 0

@@ -20,7 +20,6 @@ from govkernel.kafka import KafkaAddress, TopicLog
 from govkernel.processes import ServiceDefinition
 from govkernel.readmodels import ReadModel
 from govkernel.readmodels.fold import Kept, Past, StreamRows
-from govkernel.readmodels.model import fields_of
 from govkernel.readmodels.tables import decode_row
 
 
@@ -214,12 +213,11 @@ async def _board(connection: Any, model: ReadModel[Any]) -> BoardRows:
 
 
 def _shown(model: ReadModel[Any], row: Any) -> str:
-    set_by = json.loads(row["provenance"])
     kept = Kept(
         decode_row(model, row),
         row["version"],
         row["since"],
         row["recorded"],
-        tuple(set_by[each.name] for each in fields_of(model.row)),
+        tuple(row["provenance"]),
     )
     return _kept(row["stream"], row["key"], kept)

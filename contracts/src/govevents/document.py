@@ -6,6 +6,7 @@ These bytes are stored, sent, hashed, replayed and proved. Nothing encodes an ev
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -76,8 +77,7 @@ class Document:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded(Generic[E]):
+class Recorded(msgspec.Struct, Generic[E], frozen=True):
     """An event as it was read back: the event in its newest version, its envelope, and its document's hash."""
 
     event: E
@@ -156,6 +156,12 @@ def encode(
     return Document(stream, version, envelope.type, time, recorded_at, body, hash_of(body))
 
 
+@lru_cache(maxsize=1024)
+def _belongs(dataschema: str, type_name: str) -> bool:
+    prefix, _, version = dataschema.rpartition(":")
+    return prefix == f"urn:gatehouse:schema:{type_name}" and version.isdecimal()
+
+
 def read_envelope(body: bytes) -> Envelope:
     """The envelope of a document, its `data` left as raw bytes.
 
@@ -167,8 +173,7 @@ def read_envelope(body: bytes) -> Envelope:
         raise DocumentRefused(f"not a Gatehouse document: {error}") from None
     if envelope.id != f"{envelope.stream}@{envelope.version}":
         raise DocumentRefused(f"id {envelope.id!r} is not {envelope.stream}@{envelope.version}")
-    prefix, _, version = envelope.dataschema.rpartition(":")
-    if prefix != f"urn:gatehouse:schema:{envelope.type}" or not version.isdecimal():
+    if not _belongs(envelope.dataschema, envelope.type):
         raise DocumentRefused(f"dataschema {envelope.dataschema!r} does not belong to type {envelope.type!r}")
     if envelope.version < 1 or (envelope.prevhash is None) != (envelope.version == 1):
         raise DocumentRefused("the first version of a stream has no prevhash, every later one has")

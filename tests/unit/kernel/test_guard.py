@@ -82,12 +82,13 @@ class Store:
         drain_all: bool = False,
     ) -> None:
         states = {stream: self.state(stream) for stream in streams}
-        intake = Intake(CATALOGUE, SUBSCRIBES, states)
+        waiting = {stream: self.waiting(stream) for stream in streams}
+        intake = Intake(CATALOGUE, SUBSCRIBES, states, waiting)
         for arrival in arrivals:
             intake.offer(arrival)
-        for stream in streams if blocked_too or drain_all else intake.to_drain():
-            rows = [each for each, kind in self.parked.values() if each.stream == stream and kind is not Kind.SET_ASIDE]
-            intake.drain(stream, rows, blocked_too=blocked_too)
+        if blocked_too or drain_all:
+            for stream in streams:
+                intake.drain(stream, blocked_too=blocked_too)
         rejected: list[Rejected] = []
         for recorded in intake.accepted:
             if recorded.envelope.stream in {each.recorded.envelope.stream for each in rejected}:
@@ -118,6 +119,9 @@ class Store:
                     passed = arrival.envelope is None or arrival.envelope.version <= after.version
                     if arrival.stream == stream and kind.value in BLOCKING and passed:
                         self.parked[row] = arrival, Kind.SET_ASIDE
+
+    def waiting(self, stream: UUID) -> list[Arrival]:
+        return [each for each, kind in self.parked.values() if each.stream == stream and kind is not Kind.SET_ASIDE]
 
     def state(self, stream: UUID) -> Stream:
         rows = [
@@ -207,6 +211,26 @@ def test_nothing_is_dropped_but_what_was_applied_and_nothing_applied_that_does_n
     assert len(store.effects) == len(set(store.effects))
     versions = [int(each.rpartition("@")[2]) for each in store.effects]
     assert versions == sorted(versions)
+
+
+@given(data=st.data())
+def test_what_becomes_of_records_does_not_depend_on_how_they_are_cut_into_batches(data: st.DataObject) -> None:
+    true = chain(A, 5)
+    forged = [document(A, version, true[version - 2].hash, reason="forged") for version in range(2, 6)]
+    bodies = [each.body for each in true] + [each.body for each in forged] + [b"garbage"]
+    sent = [(A, body) for body in data.draw(st.lists(st.sampled_from(bodies), min_size=1, max_size=12))]
+    refuse = frozenset(data.draw(st.sets(st.sampled_from(ids(A, 1, 2, 4, 5)), max_size=1)))
+    at_once, one_by_one = Store(), Store()
+    at_once.batch(sent, refuse=refuse)
+    for each in sent:
+        one_by_one.batch([each], refuse=refuse)
+    assert at_once.effects == one_by_one.effects
+    assert at_once.guards == one_by_one.guards
+    parked = [
+        {(each.offset, kind.value in BLOCKING) for each, kind in store.parked.values()}
+        for store in (at_once, one_by_one)
+    ]
+    assert parked[0] == parked[1]
 
 
 def test_an_event_that_is_refused_holds_back_its_stream_alone_until_it_is_tried_again() -> None:

@@ -4,11 +4,16 @@ A stream's guard is the last version that a consumer has applied, with its hash.
 whatever else could be the truth is kept in `parked`, and nothing is dropped but what was applied before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
+
+import msgspec
 
 from govevents.catalogue import Catalogue, NewerThanReader
 from govevents.document import DocumentRefused, Envelope, Recorded, hash_of, read_envelope
@@ -37,8 +42,7 @@ class Kind(Enum):
 BLOCKING: Final = (Kind.UNREADABLE.value, Kind.FORK.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(msgspec.Struct, frozen=True, gc=False):
     """The last version of a stream that was applied or passed over, and its hash; 0 and None before the first."""
 
     version: int
@@ -69,8 +73,7 @@ def judge(guard: Guard, envelope: Envelope, document_hash: bytes) -> Verdict:
     return Verdict.NEXT if chains else Verdict.FORK
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A record that was looked at: its stream (None where the key names none), and its envelope or why it has none.
 
     `parked` is its row where it comes from there.
@@ -108,6 +111,7 @@ def look_at(
     return Arrival(partition, offset, key, value, stream, envelope, hash_of(value or b""), unreadable, parked)
 
 
+@lru_cache(maxsize=65_536)
 def _stream_of(key: bytes | None) -> UUID:
     try:
         text = (key or b"").decode("ascii")
@@ -131,7 +135,11 @@ class Stream:
     parked: bool = False
     blocked: bool = False
     held: dict[int, set[bytes]] = field(default_factory=dict)
-    advanced: bool = False
+
+    def copy(self) -> "Stream":
+        """The same, on its own from now on."""
+        held = {version: set(hashes) for version, hashes in self.held.items()} if self.held else {}
+        return Stream(self.guard, self.parked, self.blocked, held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,42 +181,54 @@ class Settlement:
     kept: tuple[Parking, ...]
 
 
+NOTHING: Final[Mapping[UUID, Sequence[Arrival]]] = MappingProxyType({})
+
+
 class Intake:
     """Takes one batch's records in order and says what becomes of each.
 
-    `offer` every record, then `drain` the streams that have parked records, hand `accepted` to the handler, and
-    `settle` with what it rejected.
+    `offer` every record, hand `accepted` to the handler, and `settle` with what it rejected. `waiting` are the parked
+    records of streams that may go on: as soon as what they wait for is taken they are, too, for what becomes of a
+    record must not depend on which others happen to be in its batch.
     """
 
-    def __init__(self, catalogue: Catalogue, subscribes: frozenset[str], streams: Mapping[UUID, Stream]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        subscribes: frozenset[str],
+        streams: dict[UUID, Stream],
+        waiting: Mapping[UUID, Sequence[Arrival]] = NOTHING,
+    ) -> None:
         self._catalogue = catalogue
         self._subscribes = subscribes
         self._streams = streams
-        self._before = {stream: state.guard for stream, state in streams.items()}
+        self._waiting = waiting
+        for stream, arrivals in waiting.items():
+            for arrival in arrivals:
+                if arrival.envelope is not None:
+                    streams[stream].held.setdefault(arrival.envelope.version, set()).add(arrival.hash)
+        self._before = {stream: state.copy() for stream, state in streams.items()}
+        self._offered: list[Arrival] = []
+        self._drained: dict[UUID, bool] = {}
+        self._rejected: dict[str, Rejected] = {}
         self._taken: list[tuple[Arrival, Recorded[Any] | None]] = []
         self._parked: dict[tuple[int, int], Parking] = {}
         self._kept: dict[int, Parking] = {}
         self.stopped: dict[int, Stopped] = {}
-
-    def guard(self, stream: UUID) -> Guard:
-        """Where a stream stands if everything accepted is applied."""
-        return self._streams[stream].guard
 
     @property
     def accepted(self) -> list[Recorded[Any]]:
         """The subscribed events that continue their streams, in order."""
         return [recorded for _, recorded in self._taken if recorded is not None]
 
-    def to_drain(self) -> list[UUID]:
-        """The streams whose parked records may follow now."""
-        return [
-            stream for stream, state in self._streams.items() if state.advanced and state.parked and not state.blocked
-        ]
-
     def offer(self, arrival: Arrival) -> None:
         """Take, park or drop one record that was read from Kafka."""
         if arrival.partition in self.stopped:
             return
+        self._offered.append(arrival)
+        self._offer(arrival)
+
+    def _offer(self, arrival: Arrival) -> None:
         if arrival.stream is None:
             self._keep(Parking(arrival, Kind.UNREADABLE, arrival.unreadable))
             return
@@ -232,18 +252,24 @@ class Intake:
             self._keep(Parking(arrival, kind, reason))
         else:
             self._take(arrival, arrival.envelope, state)
+            if state.guard.version + 1 in state.held:
+                self._drain(arrival.stream, blocked_too=False)
 
-    def drain(self, stream: UUID, rows: Iterable[Arrival], *, blocked_too: bool = False) -> None:
+    def drain(self, stream: UUID, *, blocked_too: bool = False) -> None:
         """Take the stream's parked records, by version, as far as they continue it.
 
         `blocked_too` is an operator's retry: it goes past records that block, if the stream goes on without them.
         """
+        self._drained[stream] = blocked_too
+        self._drain(stream, blocked_too=blocked_too)
+
+    def _drain(self, stream: UUID, *, blocked_too: bool) -> None:
         state = self._streams[stream]
         if state.blocked and not blocked_too:
             return
         waiting: dict[int, list[tuple[Arrival, Envelope]]] = {}
         fresh = [parking.arrival for parking in self._parked.values() if parking.arrival.stream == stream]
-        for arrival in [*rows, *fresh]:
+        for arrival in [*self._waiting.get(stream, ()), *fresh]:
             if arrival.envelope is not None:
                 waiting.setdefault(arrival.envelope.version, []).append((arrival, arrival.envelope))
         while claimants := waiting.get(state.guard.version + 1):
@@ -261,27 +287,36 @@ class Intake:
 
     def settle(self, rejected: Iterable[Rejected]) -> Settlement:
         """What the batch leaves, once the handler has applied all that was accepted but these and what follows them."""
-        reasons = {each.recorded.id: each for each in rejected}
+        self._rejected = {each.recorded.id: each for each in rejected}
+        self._begin_again({each.recorded.envelope.stream for each in self._rejected.values()})
         guards: dict[UUID, tuple[Guard, Guard]] = {}
         drained: list[int] = []
-        cut: set[UUID] = set()
-        for arrival, recorded in self._taken:
+        for arrival, _ in self._taken:
             assert arrival.stream is not None
             assert arrival.envelope is not None
-            if arrival.stream in cut:
-                if arrival.parked is None:
-                    self._keep(Parking(arrival, Kind.BEHIND, EARLIER_PARKED))
-            elif recorded is not None and recorded.id in reasons:
-                cut.add(arrival.stream)
-                rejection = reasons[recorded.id]
-                self._keep(Parking(arrival, Kind.NOT_YET if rejection.retry else Kind.REFUSED, rejection.reason))
-            else:
-                before = self._before[arrival.stream]
-                guards[arrival.stream] = before, Guard(arrival.envelope.version, arrival.hash)
-                if arrival.parked is not None:
-                    drained.append(arrival.parked)
+            before = self._before[arrival.stream].guard
+            guards[arrival.stream] = before, Guard(arrival.envelope.version, arrival.hash)
+            if arrival.parked is not None:
+                drained.append(arrival.parked)
         park = sorted(self._parked.values(), key=lambda each: (each.arrival.partition, each.arrival.offset))
         return Settlement(guards, tuple(park), tuple(drained), tuple(self._kept.values()))
+
+    def _begin_again(self, streams: AbstractSet[UUID]) -> None:
+        """Judge the records of streams once more, now that it is known what the handler rejects of them."""
+        if not streams:
+            return
+        for stream in streams:
+            self._streams[stream] = self._before[stream].copy()
+        self._taken = [each for each in self._taken if each[0].stream not in streams]
+        self._parked = {at: each for at, each in self._parked.items() if each.arrival.stream not in streams}
+        self._kept = {row: each for row, each in self._kept.items() if each.arrival.stream not in streams}
+        for arrival in self._offered:
+            stopped = self.stopped.get(arrival.partition)
+            if arrival.stream in streams and (stopped is None or arrival.offset < stopped.offset):
+                self._offer(arrival)
+        for stream, blocked_too in self._drained.items():
+            if stream in streams:
+                self._drain(stream, blocked_too=blocked_too)
 
     def _take(self, arrival: Arrival, envelope: Envelope, state: Stream) -> None:
         recorded: Recorded[Any] | None = None
@@ -298,10 +333,13 @@ class Intake:
                 # An upcaster may fail in any way on data that it was not written for.
                 self._keep(Parking(arrival, Kind.REFUSED, f"{type(error).__name__}: {error}"))
                 return
+            rejection = self._rejected.get(recorded.id)
+            if rejection is not None:
+                self._keep(Parking(arrival, Kind.NOT_YET if rejection.retry else Kind.REFUSED, rejection.reason))
+                return
         self._parked.pop((arrival.partition, arrival.offset), None)
         self._taken.append((arrival, recorded))
         state.guard = Guard(envelope.version, arrival.hash)
-        state.advanced = True
 
     def _block(self, state: Stream, parking: Parking) -> None:
         self._keep(parking)

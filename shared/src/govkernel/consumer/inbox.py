@@ -129,8 +129,6 @@ class Inbox:
             intake = await self._intake(connection, batch)
             for arrival in batch:
                 intake.offer(arrival)
-            for stream in intake.to_drain():
-                intake.drain(stream, await self._waiting(connection, stream, intake.guard(stream)))
             settlement = await self._apply(connection, intake, in_parts=in_parts)
             positions = {
                 each.partition: intake.stopped[each.partition].offset if each.partition in intake.stopped else each.end
@@ -178,10 +176,10 @@ class Inbox:
         that went on without it is set aside.
         """
         states = await self._streams(connection, streams, ())
-        intake = Intake(self._catalogue, self._handler.subscribes, states)
+        waiting = {stream: await self._waiting(connection, stream, states[stream].guard) for stream in streams}
+        intake = Intake(self._catalogue, self._handler.subscribes, states, waiting)
         for stream in streams:
-            waiting = await self._waiting(connection, stream, intake.guard(stream))
-            intake.drain(stream, waiting, blocked_too=blocked_too)
+            intake.drain(stream, blocked_too=blocked_too)
         settlement = await self._apply(connection, intake, in_parts=in_parts)
         await self._save(connection, settlement, {})
         if blocked_too:
@@ -207,9 +205,19 @@ class Inbox:
     async def _intake(self, connection: Connection, batch: Sequence[Arrival]) -> Intake:
         streams = sorted({arrival.stream for arrival in batch if arrival.stream is not None})
         versions = {arrival.envelope.version for arrival in batch if arrival.envelope is not None}
-        return Intake(
-            self._catalogue, self._handler.subscribes, await self._streams(connection, streams, sorted(versions))
-        )
+        states = await self._streams(connection, streams, sorted(versions))
+        # What waits can only follow where the batch brings what it waits for.
+        going_on = {
+            arrival.stream
+            for arrival in batch
+            if arrival.stream is not None
+            and arrival.envelope is not None
+            and (state := states[arrival.stream]).parked
+            and not state.blocked
+            and arrival.envelope.version == state.guard.version + 1
+        }
+        waiting = {stream: await self._waiting(connection, stream, states[stream].guard) for stream in sorted(going_on)}
+        return Intake(self._catalogue, self._handler.subscribes, states, waiting)
 
     async def _streams(
         self, connection: Connection, streams: Sequence[UUID], versions: Sequence[int]

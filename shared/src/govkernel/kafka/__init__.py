@@ -2,7 +2,7 @@
 
 from govkernel.kafka.address import KafkaAddress, partition_of
 from govkernel.kafka.errors import KafkaUnavailable, OffsetGone, SendFailed, TopicMissing
-from govkernel.kafka.log import Extent, TopicLog
+from govkernel.kafka.log import Extent, LogReader, TopicLog, bulk_reader
 from govkernel.kafka.producer import EventProducer, Outgoing
 from govkernel.kafka.reader import Fetched, PartitionReader, Record
 from govkernel.kafka.topics import KafkaTopics, TopicIdentity
@@ -14,6 +14,7 @@ __all__ = [
     "KafkaAddress",
     "KafkaTopics",
     "KafkaUnavailable",
+    "LogReader",
     "OffsetGone",
     "Outgoing",
     "PartitionReader",
@@ -22,5 +23,6 @@ __all__ = [
     "TopicIdentity",
     "TopicLog",
     "TopicMissing",
+    "bulk_reader",
     "partition_of",
 ]

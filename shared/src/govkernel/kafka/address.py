@@ -34,6 +34,18 @@ class KafkaAddress:
             settings["sasl_plain_password"] = self.password
         return settings
 
+    def for_librdkafka(self) -> dict[str, Any]:
+        """The address as librdkafka's settings."""
+        settings = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+            "ssl.ca.location": self.ca_file,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.username,
+            "sasl.password": self.password,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
 
 @lru_cache(maxsize=65_536)
 def _hash_of_key(stream: UUID) -> int:

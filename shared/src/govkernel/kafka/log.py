@@ -2,12 +2,26 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from govkernel.kafka.address import KafkaAddress
 from govkernel.kafka.errors import KafkaUnavailable
 from govkernel.kafka.reader import Fetched, PartitionReader
+
+
+class LogReader(Protocol):
+    """What reads assigned partitions from given offsets; PartitionReader and BulkReader do."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    def assign(self, positions: Mapping[int, int]) -> None: ...
+    async def fetch(self) -> Sequence[Fetched]: ...
+    async def position(self, partition: int) -> int: ...
+
+
+R = TypeVar("R", bound=LogReader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +33,22 @@ class Extent:
 
 
 class TopicLog:
-    """A topic as a log that can be read from one offset to another."""
+    """A topic as a log that can be read from one offset to another, by readers that `reader` makes."""
 
-    def __init__(self, address: KafkaAddress, *, longest_stall_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        address: KafkaAddress,
+        *,
+        reader: Callable[[KafkaAddress, str], LogReader] = PartitionReader,
+        longest_stall_s: float = 30.0,
+    ) -> None:
         self._address = address
+        self._make_reader = reader
         self._longest_stall_s = longest_stall_s
 
     async def extent(self, topic: str) -> Extent:
         """Where the topic begins and ends now. Raises TopicMissing, KafkaUnavailable."""
-        async with self._reader(topic) as reader:
+        async with _started(PartitionReader(self._address, topic)) as reader:
             partitions = range(await reader.partitions())
             return Extent(await reader.beginnings(partitions), await reader.ends(partitions))
 
@@ -41,7 +62,7 @@ class TopicLog:
         wanted = {each: at for each, at in start.items() if end is None or at < end[each]}
         if not wanted:
             return
-        async with self._reader(topic) as reader:
+        async with _started(self._make_reader(self._address, topic)) as reader:
             reader.assign(wanted)
             clock = asyncio.get_running_loop().time
             moved_at, last = clock(), dict(wanted)
@@ -60,11 +81,19 @@ class TopicLog:
                 elif clock() - moved_at > self._longest_stall_s:
                     raise KafkaUnavailable(f"{topic}: nothing was read for {self._longest_stall_s:.0f} s")
 
-    @contextlib.asynccontextmanager
-    async def _reader(self, topic: str) -> AsyncIterator[PartitionReader]:
-        reader = PartitionReader(self._address, topic)
-        await reader.start()
-        try:
-            yield reader
-        finally:
-            await reader.close()
+
+def bulk_reader(address: KafkaAddress, topic: str) -> LogReader:
+    """A reader for whole topics."""
+    # Only who reads a whole topic pays for librdkafka's memory.
+    from govkernel.kafka.bulk import BulkReader
+
+    return BulkReader(address, topic)
+
+
+@contextlib.asynccontextmanager
+async def _started(reader: R) -> AsyncIterator[R]:
+    await reader.start()
+    try:
+        yield reader
+    finally:
+        await reader.close()

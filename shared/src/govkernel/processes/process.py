@@ -35,7 +35,15 @@ from govkernel.http.auth import IssuerKeys, TokenVerifier
 from govkernel.http.health import Finding, Health
 from govkernel.http.operations import operations_api
 from govkernel.http.runtime import LocalVersions, Operations, Runtime
-from govkernel.kafka import EventProducer, KafkaAddress, KafkaTopics, KafkaUnavailable, PartitionReader, TopicLog
+from govkernel.kafka import (
+    EventProducer,
+    KafkaAddress,
+    KafkaTopics,
+    KafkaUnavailable,
+    PartitionReader,
+    TopicLog,
+    bulk_reader,
+)
 from govkernel.ledger import Ledger, Timers
 from govkernel.ledger.restoration import Restoration
 from govkernel.metrics import Metrics
@@ -378,7 +386,7 @@ class Process:
             pool,
             (*ACCESS_MODELS, *definition.read_models),
             catalogue=definition.catalogue,
-            log=TopicLog(self._address),
+            log=TopicLog(self._address, reader=bulk_reader),
             follower_of=lambda handler: self._follower(pool, handler),
             clock=wiring.clock,
             on_progress=self._rebuilding,

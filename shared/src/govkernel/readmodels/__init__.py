@@ -3,6 +3,7 @@
 from govkernel.readmodels.builds import Build, ReadModelChanged, State
 from govkernel.readmodels.comparison import Compared, RowDifference
 from govkernel.readmodels.digests import Digests
+from govkernel.readmodels.fold import events_behind
 from govkernel.readmodels.handler import ReadModelHandler
 from govkernel.readmodels.model import ReadModel, ReadModelRefused
 from govkernel.readmodels.rebuild import (
@@ -47,5 +48,6 @@ __all__ = [
     "Watermarks",
     "as_of",
     "decode_row",
+    "events_behind",
     "views_of",
 ]

@@ -17,6 +17,9 @@ from govkernel.readmodels.tables import HISTORY, ROWS
 
 LONGEST_QUERY_S: Final = 3600.0
 
+SORT_MEMORY: Final = "64MB"
+"""How much PostgreSQL may take to sort a build's rows before it goes to disk."""
+
 NO_STREAM: Final = UUID(int=0)
 """Stands for records that name no stream."""
 
@@ -66,7 +69,8 @@ async def stream_digests(
     """
     # How values are written must not depend on who asks.
     await connection.execute(
-        "SET LOCAL timezone TO 'UTC'; SET LOCAL datestyle TO 'ISO, YMD'; SET LOCAL bytea_output TO hex"
+        "SET LOCAL timezone TO 'UTC'; SET LOCAL datestyle TO 'ISO, YMD'; SET LOCAL bytea_output TO hex; "
+        f"SET LOCAL work_mem = '{SORT_MEMORY}'"
     )
     found: dict[Part, dict[UUID, bytes]] = {}
     for part, table in ((Part.ROWS, ROWS), (Part.HISTORY, HISTORY)):

@@ -1,31 +1,32 @@
 """The pure half of a read model: events in, rows, history and provenance out. Live work and rebuilds share it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Generic
 from uuid import UUID
 
+import msgspec
+
 from govevents.document import Recorded
-from govkernel.readmodels.model import ReadModel, Row, fields_of
+from govkernel.readmodels.model import ReadModel, Row, fields_of, values_of
 
 
-@dataclass(frozen=True, slots=True)
-class Kept(Generic[Row]):
+class Kept(msgspec.Struct, Generic[Row], frozen=True, gc=False):
     """A row as it is kept: since which version, time and recorded time.
 
-    `provenance` has, for each field of the row class in order, the id of the event that last set it.
+    `provenance` has, for each field of the row class in order, the version of the stream's event that last set it.
     """
 
     row: Row
     version: int
     since: datetime
     recorded: datetime
-    provenance: tuple[str, ...]
+    provenance: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Past(Generic[Row]):
+class Past(msgspec.Struct, Generic[Row], frozen=True, gc=False):
     """A row that was replaced or removed, with the times of the event that did it."""
 
     stream: UUID
@@ -61,23 +62,17 @@ class StreamRows(Generic[Row]):
         changed: dict[str, Kept[Row]] = {}
         past: list[Past[Row]] = []
         for key, row in after.items():
-            old = before.get(key)
-            if old is row or (old is not None and old == row):
+            if before.get(key) is row:
                 continue
             if type(row) is not model.row or type(key) is not str:
                 raise TypeError(f"{model.name}: the fold gave {key!r}: {row!r}, not a row of {model.row.__name__}")
-            for each in fields_of(model.row):
-                each.check(each.name, getattr(row, each.name))
             kept = self.kept.get(key)
+            provenance = _provenance(model, kept, row, envelope.version)
+            if provenance is None:
+                continue
             if kept is not None:
                 past.append(self._past(key, kept, recorded, removed=False))
-            changed[key] = Kept(
-                row,
-                envelope.version,
-                envelope.time,
-                envelope.recordedtime,
-                _provenance(model, kept, row, recorded.id),
-            )
+            changed[key] = Kept(row, envelope.version, envelope.time, envelope.recordedtime, provenance)
         removed = [key for key in before if key not in after]
         past.extend(self._past(key, self.kept[key], recorded, removed=True) for key in removed)
         for key, kept in changed.items():
@@ -91,11 +86,24 @@ class StreamRows(Generic[Row]):
         return Past(self.stream, key, kept, envelope.time, envelope.recordedtime, removed)
 
 
-def _provenance(model: ReadModel[Row], before: Kept[Row] | None, row: Row, event_id: str) -> tuple[str, ...]:
-    fields = fields_of(model.row)
+def _provenance(model: ReadModel[Row], before: Kept[Row] | None, row: Row, version: int) -> tuple[int, ...] | None:
+    """Which version set each field of a row, every field that it sets being checked; None where it sets none."""
+    fields, values = fields_of(model.row), values_of(model.row)
     if before is None:
-        return (event_id,) * len(fields)
-    return tuple(
-        set_by if getattr(before.row, each.name) == getattr(row, each.name) else event_id
-        for each, set_by in zip(fields, before.provenance, strict=True)
-    )
+        for each, value in zip(fields, values(row), strict=True):
+            each.check(each.name, value)
+        return (version,) * len(fields)
+    old, new = values(before.row), values(row)
+    if old == new:
+        return None
+    set_by = list(before.provenance)
+    for place, value in enumerate(new):
+        if value is not old[place] and value != old[place]:
+            fields[place].check(fields[place].name, value)
+            set_by[place] = version
+    return tuple(set_by)
+
+
+def events_behind(model: ReadModel[Any], stream: UUID, provenance: Iterable[int]) -> dict[str, str]:
+    """For each field of a row that `stream` feeds, the id of the event that last set it."""
+    return {each.name: f"{stream}@{version}" for each, version in zip(fields_of(model.row), provenance, strict=True)}

@@ -1,23 +1,19 @@
 """How a live build follows its topic: a batch is folded in memory and written in one statement."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic
 from uuid import UUID
 
-import msgspec
-
-from govevents.document import Recorded, canonical
+from govevents.document import Recorded
 from govkernel.consumer.guard import Rejected
 from govkernel.postgres import Connection
 from govkernel.readmodels.builds import Build
 from govkernel.readmodels.fold import Kept, Past, StreamRows
-from govkernel.readmodels.model import ReadModel, Row, fields_of
+from govkernel.readmodels.model import ReadModel, Row, to_database
 from govkernel.readmodels.tables import HISTORY, PAST_COLUMNS, ROWS, columns_of, decode_row
 
 COUNT: Final = "UPDATE read_model_builds SET changes = changes + 1 WHERE name = $1 AND build = $2"
-
-_provenance = msgspec.json.Decoder(dict[str, str])
 
 
 class ReadModelHandler(Generic[Row]):
@@ -39,10 +35,12 @@ class ReadModelHandler(Generic[Row]):
               DELETE FROM {rows} AS gone USING unnest($1::uuid[], $2::text[]) AS away (stream, key)
               WHERE gone.stream = away.stream AND gone.key = away.key),
             kept AS (
-              INSERT INTO {rows} ({_names(columns)}) SELECT * FROM unnest({_arrays(columns, 3)})
+              INSERT INTO {rows} ({_names(columns)})
+              SELECT {_columns(columns)} FROM unnest({_arrays(columns, 3)}) AS new ({_names(columns)})
               ON CONFLICT (stream, key) DO UPDATE SET {replaced})
             INSERT INTO {history} ({_names(columns + PAST_COLUMNS)})
-            SELECT * FROM unnest({_arrays(columns + PAST_COLUMNS, first_past)})"""  # noqa: S608
+            SELECT {_columns(columns + PAST_COLUMNS)}
+            FROM unnest({_arrays(columns + PAST_COLUMNS, first_past)}) AS ended ({_names(columns + PAST_COLUMNS)})"""  # noqa: S608
 
     async def apply(self, connection: Connection, batch: Sequence[Recorded[Any]]) -> Sequence[Rejected]:
         """Fold a batch and write what changed; where the fold of an event fails, its stream goes no further."""
@@ -64,9 +62,7 @@ class ReadModelHandler(Generic[Row]):
 
     async def _load_streams(self, connection: Connection, streams: set[UUID]) -> dict[UUID, StreamRows[Row]]:
         loaded: dict[UUID, StreamRows[Row]] = {stream: StreamRows(stream) for stream in streams}
-        fields = fields_of(self._model.row)
         for row in await connection.fetch(self._load, sorted(streams)):
-            set_by = _provenance.decode(row["provenance"])
             loaded[row["stream"]].put(
                 row["key"],
                 Kept(
@@ -74,7 +70,7 @@ class ReadModelHandler(Generic[Row]):
                     row["version"],
                     row["since"],
                     row["recorded"],
-                    tuple(set_by[field.name] for field in fields),
+                    tuple(row["provenance"]),
                 ),
             )
         return loaded
@@ -94,47 +90,44 @@ class ReadModelHandler(Generic[Row]):
             kept.extend((stream, key, each) for key, each in rows.kept.items() if old.get(key) is not each)
         if not (removed or kept or past):
             return
+        columns = columns_of(self._model)
+        of_rows = kept_record(self._model)
+        of_past = past_record(self._model)
+        # In one order, so that writers lock in the same order.
+        kept.sort(key=lambda each: (each[0], each[1]))
+        past.sort(key=order_of_history)
         await connection.execute(
             self._write,
             [stream for stream, _ in removed],
             [key for _, key in removed],
-            *_transposed(kept_records(self._model, kept), len(columns_of(self._model))),
-            *_transposed(past_records(self._model, past), len(columns_of(self._model)) + len(PAST_COLUMNS)),
+            *_in_columns(columns, [of_rows(*each) for each in kept]),
+            *_in_columns(columns + PAST_COLUMNS, [of_past(each) for each in past]),
         )
-        if self._model.counted:
-            await connection.execute(COUNT, self._build.name, self._build.number)
 
 
-def kept_records(model: ReadModel[Row], kept: Iterable[tuple[UUID, str, Kept[Row]]]) -> list[tuple[Any, ...]]:
-    """Rows as their table takes them, ordered by stream and key so that writers lock in the same order."""
-    fields = fields_of(model.row)
-    names = [field.name for field in fields]
-    return sorted(
-        (
-            (
-                stream,
-                key,
-                each.version,
-                each.since,
-                each.recorded,
-                *[field.to_database(getattr(each.row, field.name)) for field in fields],
-                canonical(dict(zip(names, each.provenance, strict=True))).decode(),
-            )
-            for stream, key, each in kept
-        ),
-        key=lambda record: (record[0], record[1]),
+def kept_record(model: ReadModel[Row]) -> Callable[[UUID, str, Kept[Row]], tuple[Any, ...]]:
+    """What makes of a stream, a key and a row the record that the table of rows takes."""
+    values = to_database(model.row)
+
+    def record(stream: UUID, key: str, kept: Kept[Row]) -> tuple[Any, ...]:
+        return stream, key, kept.version, kept.since, kept.recorded, *values(kept.row), kept.provenance
+
+    return record
+
+
+def past_record(model: ReadModel[Row]) -> Callable[[Past[Row]], tuple[Any, ...]]:
+    """What makes of a row that ended the record that the table of history takes."""
+    record = kept_record(model)
+    return lambda past: (
+        *record(past.stream, past.key, past.kept),
+        past.until,
+        past.until_recorded,
+        past.removed,
     )
 
 
-def past_records(model: ReadModel[Row], past: Iterable[Past[Row]]) -> list[tuple[Any, ...]]:
-    """Rows of history as their table takes them, in order of `until`."""
-    return [past_record(model, each) for each in sorted(past, key=order_of_history)]
-
-
-def past_record(model: ReadModel[Row], past: Past[Row]) -> tuple[Any, ...]:
-    """A row of history as its table takes it."""
-    (record,) = kept_records(model, [(past.stream, past.key, past.kept)])
-    return *record, past.until, past.until_recorded, past.removed
+ORDER_OF_HISTORY: Final = 'until, stream, version, key COLLATE "C"'
+"""The order of `order_of_history`, as the database takes it."""
 
 
 def order_of_history(past: Past[Any]) -> tuple[datetime, UUID, int, str]:
@@ -142,13 +135,25 @@ def order_of_history(past: Past[Any]) -> tuple[datetime, UUID, int, str]:
     return past.until, past.stream, past.kept.version, past.key
 
 
-def _transposed(records: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [[record[index] for record in records] for index in range(width)]
+def _in_columns(columns: Sequence[tuple[str, str]], records: list[tuple[Any, ...]]) -> list[Sequence[Any]]:
+    held: list[Sequence[Any]] = list(zip(*records, strict=True)) if records else [() for _ in columns]
+    # An array of arrays would come out of unnest() element by element, so each goes as its text.
+    return [
+        [f"{{{','.join(map(str, each))}}}" for each in of_column] if kind.endswith("[]") else of_column
+        for (_, kind), of_column in zip(columns, held, strict=True)
+    ]
 
 
 def _names(columns: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f'"{name}"' for name, _ in columns)
 
 
+def _columns(columns: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f'"{name}"::{kind}' if kind.endswith("[]") else f'"{name}"' for name, kind in columns)
+
+
 def _arrays(columns: Iterable[tuple[str, str]], first: int) -> str:
-    return ", ".join(f"${number}::{kind}[]" for number, (_, kind) in enumerate(columns, start=first))
+    return ", ".join(
+        f"${number}::{'text' if kind.endswith('[]') else kind}[]"
+        for number, (_, kind) in enumerate(columns, start=first)
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Generic, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -95,6 +96,9 @@ class ReadModel(Generic[Row]):
 
 
 _FIELDS: dict[type[Any], tuple[Field, ...]] = {}
+Values = tuple[Any, ...]
+"""What a row holds, field by field in their order."""
+_VALUES: dict[type[Any], Callable[[Any], Values]] = {}
 
 
 def fields_of(row: type[Any]) -> tuple[Field, ...]:
@@ -113,6 +117,40 @@ def fields_of(row: type[Any]) -> tuple[Field, ...]:
             )
         made.append(_field(f"{row.__name__}.{field.name}", field.name, hints[field.name]))
     return _FIELDS.setdefault(row, tuple(made))
+
+
+def values_of(row: type[Row]) -> Callable[[Row], Values]:
+    """What gives the values of rows of that class."""
+    known = _VALUES.get(row)
+    if known is None:
+        known = _VALUES[row] = _values_of(row)
+    return known
+
+
+def _values_of(row: type[Row]) -> Callable[[Row], Values]:
+    names = [field.name for field in fields_of(row)]
+    if len(names) < 2:
+        # A getter of one attribute gives it bare.
+        return lambda each: tuple(getattr(each, name) for name in names)
+    return attrgetter(*names)
+
+
+def to_database(row: type[Row]) -> Callable[[Row], Values]:
+    """What gives the values of rows of that class as their columns take them."""
+    values = values_of(row)
+    converted = [
+        (place, each.to_database) for place, each in enumerate(fields_of(row)) if each.to_database is not _same
+    ]
+    if not converted:
+        return values
+
+    def in_columns(each: Row) -> Values:
+        held = list(values(each))
+        for place, convert in converted:
+            held[place] = convert(held[place])
+        return tuple(held)
+
+    return in_columns
 
 
 def _same(value: Any) -> Any:

@@ -7,10 +7,10 @@ one of the two is wrong and a person has to look.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +18,7 @@ import msgspec
 
 from govevents.catalogue import Catalogue
 from govevents.operations import RecordSkipped
-from govkernel.consumer.guard import BLOCKING, Kind, look_at
+from govkernel.consumer.guard import BLOCKING, Kind
 from govkernel.consumer.ports import Handler
 from govkernel.kafka import Extent, Fetched
 from govkernel.postgres import Connection
@@ -41,17 +41,31 @@ from govkernel.readmodels.comparison import (
     rows_of,
     shared_columns,
 )
-from govkernel.readmodels.digests import LONGEST_QUERY_S, NO_STREAM, Part, differing, stream_digests
-from govkernel.readmodels.handler import ReadModelHandler, kept_records, order_of_history, past_record
+from govkernel.readmodels.digests import (
+    LONGEST_QUERY_S,
+    NO_STREAM,
+    SORT_MEMORY,
+    Part,
+    StreamDigests,
+    differing,
+    stream_digests,
+)
+from govkernel.readmodels.fold import Past
+from govkernel.readmodels.handler import ORDER_OF_HISTORY, ReadModelHandler, kept_record, past_record
 from govkernel.readmodels.model import ReadModel
 from govkernel.readmodels.replay import Place, Replay
 from govkernel.readmodels.tables import HISTORY, PAST_COLUMNS, ROWS, columns_of
+
+T = TypeVar("T")
 
 REBUILD_LOCK: Final = 7_291_004
 RECORDS_AT_ONCE: Final = 500
 """How many records are folded before others of this process get their turn."""
 LONGEST_HOLD_S: Final = 2.0
 """How long the live build may be held still while the new one comes level with it."""
+STAGED: Final = "staged"
+STAGED_AT_ONCE: Final = 2000
+SHOWN_EVERY_S: Final = 1.0
 MOST_EXAMPLES: Final = 10
 LONGEST_LOOK_S: Final = 20.0
 """How long builds that are level are looked at again, for streams that were at different places."""
@@ -135,10 +149,9 @@ class RebuildDiffers(RebuildFailed):
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """The live build at one moment: where it had read to, what it held, and what operators had done by then."""
+    """The live build at one moment: where it had read to, and what operators had done by then."""
 
     partitions: list["asyncpg.Record"]
-    digests: dict[Part, dict[UUID, bytes]]
     skipped: frozenset[Place]
     set_aside: frozenset[Place]
     blocked: frozenset[UUID]
@@ -200,11 +213,13 @@ class Rebuild:
             async with connection.transaction():
                 new = await create_build(connection, self.model, State.BUILDING, self.clock())
             try:
-                snapshot = await self._snapshot(connection, live, None)
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    snapshot = await self._snapshot(connection, live)
                 replay, records = await self._read(connection, new, snapshot)
                 await self._tell(connection, new, "writing", records, records)
-                async with connection.transaction():
-                    await self._write(connection, new, snapshot, replay)
+                await self._order_history(connection, new)
+                await self._write(connection, new, snapshot, replay)
+                await add_indexes(connection, self.model, new, timeout_s=LONGEST_QUERY_S)
                 return await self._compared(connection, live, new, most_rows)
             finally:
                 # Where even this fails, the next rebuild clears what this one leaves.
@@ -291,17 +306,9 @@ class Rebuild:
         same_fold = live.fold_version == self.model.version
         shared = await shared_columns(connection, live, new)
         compared_by = None if same_fold else shared.both
-        snapshot = await self._snapshot(connection, live, compared_by)
-        replay, records = await self._read(connection, new, snapshot)
-        await self._tell(connection, new, "writing", records, records)
-        async with connection.transaction():
-            await self._write(connection, new, snapshot, replay)
-        for table in (ROWS, HISTORY):
-            await connection.execute(f'ANALYZE "{new.schema}"."{table}"', timeout=LONGEST_QUERY_S)
-        await self._tell(connection, new, "comparing", records, records)
-        async with connection.transaction():
-            built = await stream_digests(connection, new, columns=compared_by)
-        found = differing(snapshot.digests, built)
+        async with self.pool.acquire(timeout=5) as beside:
+            snapshot, built, records = await self._built(connection, beside, live, new, compared_by)
+        found = differing(*built)
         difference = None
         if found or shared.added or shared.removed:
             difference = Difference(
@@ -331,24 +338,45 @@ class Rebuild:
         seconds = asyncio.get_running_loop().time() - self._began
         return Rebuilt(new, records, seconds, snapshot.offsets, difference)
 
-    async def _snapshot(self, connection: Connection, live: Build, columns: Iterable[str] | None) -> _Snapshot:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            partitions = await connection.fetch(
-                "SELECT * FROM consumer_partitions WHERE consumer = $1 AND topic = $2 ORDER BY partition",
-                live.consumer,
-                self.model.topic,
-            )
-            digests = await stream_digests(connection, live, columns=columns)
-            parked = await connection.fetch(
-                "SELECT partition, record_offset, stream, kind FROM parked WHERE consumer = $1", live.consumer
-            )
-            documents = await connection.fetch(
-                "SELECT document FROM events WHERE type = 'operations.RecordSkipped'", timeout=LONGEST_QUERY_S
-            )
+    async def _built(
+        self, connection: Connection, beside: Connection, live: Build, new: Build, compared_by: Iterable[str] | None
+    ) -> tuple[_Snapshot, tuple[StreamDigests, StreamDigests], int]:
+        """Build from the log's beginning to a snapshot of the live build; the digests of both, and how many records.
+
+        What PostgreSQL has to do goes on beside the reading and folding: on two connections.
+        """
+        async with beside.transaction(isolation="repeatable_read", readonly=True):
+            snapshot = await self._snapshot(beside, live)
+            async with _at_once(stream_digests(beside, live, columns=compared_by)) as of_live:
+                replay, records = await self._read(connection, new, snapshot)
+                await self._tell(connection, new, "writing", records, records)
+                async with _at_once(self._order_history(connection, new)) as ordered:
+                    live_digests = await of_live
+                    await ordered
+        await self._write(connection, new, snapshot, replay)
+        await self._tell(connection, new, "comparing", records, records)
+        async with _at_once(_digests(beside, new, compared_by)) as of_new:
+            await add_indexes(connection, self.model, new, timeout_s=LONGEST_QUERY_S)
+            new_digests = await of_new
+        for table in (ROWS, HISTORY):
+            await connection.execute(f'ANALYZE "{new.schema}"."{table}"', timeout=LONGEST_QUERY_S)
+        return snapshot, (live_digests, new_digests), records
+
+    async def _snapshot(self, connection: Connection, live: Build) -> _Snapshot:
+        partitions = await connection.fetch(
+            "SELECT * FROM consumer_partitions WHERE consumer = $1 AND topic = $2 ORDER BY partition",
+            live.consumer,
+            self.model.topic,
+        )
+        parked = await connection.fetch(
+            "SELECT partition, record_offset, stream, kind FROM parked WHERE consumer = $1", live.consumer
+        )
+        documents = await connection.fetch(
+            "SELECT document FROM events WHERE type = 'operations.RecordSkipped'", timeout=LONGEST_QUERY_S
+        )
         skips = [self.catalogue.decode(bytes(row["document"])).event for row in documents]
         return _Snapshot(
             partitions,
-            digests,
             frozenset(
                 (skip.partition, skip.offset)
                 for skip in skips
@@ -367,48 +395,49 @@ class Rebuild:
         ends = snapshot.offsets
         total = sum(ends.values())
         read = 0
-        async for fetched in self.log.read(self.model.topic, dict.fromkeys(ends, 0), ends):
-            for first in range(0, len(fetched.records), RECORDS_AT_ONCE):
-                records = fetched.records[first : first + RECORDS_AT_ONCE]
-                replay.take(
-                    look_at(fetched.partition, each.offset, each.key, each.value, service=self.model.service)
-                    for each in records
-                )
-                read += len(records)
-                await self._tell(connection, new, "reading", read, total)
-                await asyncio.sleep(0)
-        replay.finish(snapshot.blocked)
+        async with _Staged(connection, self.model, new) as staged:
+            async for fetched in self.log.read(self.model.topic, dict.fromkeys(ends, 0), ends):
+                for first in range(0, len(fetched.records), RECORDS_AT_ONCE):
+                    records = fetched.records[first : first + RECORDS_AT_ONCE]
+                    await staged.add(replay.take(fetched.partition, records))
+                    read += len(records)
+                    if self._tells():
+                        await staged.settle()
+                        await self._tell(connection, new, "reading", read, total)
+                    await asyncio.sleep(0)
+            await staged.add(replay.finish(snapshot.blocked))
+            await staged.finish()
         return replay, read
 
+    async def _order_history(self, connection: Connection, new: Build) -> None:
+        # An index on ranges of blocks is worth something only if a block's rows ended together.
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL work_mem = '{SORT_MEMORY}'")
+            await connection.execute(
+                f'INSERT INTO "{new.schema}"."{HISTORY}" SELECT * FROM "{new.schema}"."{STAGED}" '  # noqa: S608
+                f"ORDER BY {ORDER_OF_HISTORY}",
+                timeout=LONGEST_QUERY_S,
+            )
+            await connection.execute(f'DROP TABLE "{new.schema}"."{STAGED}"')
+
     async def _write(self, connection: Connection, new: Build, snapshot: _Snapshot, replay: Replay[Any]) -> None:
-        columns = [name for name, _ in columns_of(self.model)]
+        record = kept_record(self.model)
         await connection.copy_records_to_table(
             ROWS,
             schema_name=new.schema,
-            columns=columns,
+            columns=[name for name, _ in columns_of(self.model)],
             records=_in_turns(
-                record
-                for stream in sorted(replay.streams)
-                for record in kept_records(
-                    self.model, ((stream, key, kept) for key, kept in replay.streams[stream].kept.items())
-                )
+                record(stream, key, kept)
+                for stream, _, rows in replay.streams()
+                for key, kept in sorted(rows.kept.items())
             ),
-            timeout=LONGEST_QUERY_S,
-        )
-        # Sorted first: an index on ranges of blocks is worth something only if a block's rows ended together.
-        replay.past.sort(key=order_of_history)
-        await connection.copy_records_to_table(
-            HISTORY,
-            schema_name=new.schema,
-            columns=[*columns, *(name for name, _ in PAST_COLUMNS)],
-            records=_in_turns(past_record(self.model, each) for each in replay.past),
             timeout=LONGEST_QUERY_S,
         )
         await connection.copy_records_to_table(
             "consumer_guards",
             columns=["consumer", "stream", "version", "hash"],
             records=_in_turns(
-                (new.consumer, stream, guard.version, guard.hash) for stream, guard in replay.guards.items()
+                (new.consumer, stream, guard.version, guard.hash) for stream, guard, _ in replay.streams()
             ),
             timeout=LONGEST_QUERY_S,
         )
@@ -461,7 +490,6 @@ class Rebuild:
                 for row in snapshot.partitions
             ],
         )
-        await add_indexes(connection, self.model, new, timeout_s=LONGEST_QUERY_S)
 
     @contextlib.asynccontextmanager
     async def _fed(self, build: Build) -> AsyncIterator[Callable[[], None]]:
@@ -561,11 +589,13 @@ class Rebuild:
                     examples.append(f"{part.value} of {what}")
         return examples
 
+    def _tells(self) -> bool:
+        return asyncio.get_running_loop().time() - self._shown >= SHOWN_EVERY_S
+
     async def _tell(self, connection: Connection, new: Build, stage: str, records: int, total: int) -> None:
-        now = asyncio.get_running_loop().time()
-        if stage in ("reading", "catching up") and now - self._shown < 1.0:
+        if stage in ("reading", "catching up") and not self._tells():
             return
-        self._shown = now
+        now = self._shown = asyncio.get_running_loop().time()
         seconds = max(now - self._began, 1e-6)
         rate = records / seconds
         progress = Progress(stage, records, total, round(rate, 1), round((total - records) / rate, 1) if rate else None)
@@ -594,6 +624,75 @@ def _explained(differences: Sequence[RowDifference], live: Build) -> str:
         return f"{first.key!r} is in the {'live' if first.only_in == live.number else 'new'} build only"
     fields = [f"{name}: {before!r} became {after!r}" for name, (before, after) in first.fields.items()]
     return f"{first.key!r}: {', '.join(fields)[:500]}"
+
+
+class _Staged:
+    """Rows that ended, written as they end beside the reading, for they would need more memory than all others."""
+
+    def __init__(self, connection: Connection, model: ReadModel[Any], new: Build) -> None:
+        self._connection = connection
+        self._schema = new.schema
+        self._columns = [name for name, _ in columns_of(model) + PAST_COLUMNS]
+        self._record = past_record(model)
+        self._waiting: list[tuple[Any, ...]] = []
+        self._writing: asyncio.Task[Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._connection.execute(
+            f'CREATE UNLOGGED TABLE "{self._schema}"."{STAGED}" (LIKE "{self._schema}"."{HISTORY}")'
+        )
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait({self._writing})
+
+    async def add(self, past: Iterable[Past[Any]]) -> None:
+        """Write these rows down, sooner or later."""
+        self._waiting.extend(map(self._record, past))
+        if len(self._waiting) >= STAGED_AT_ONCE:
+            await self._write()
+
+    async def settle(self) -> None:
+        """Leave the connection to others."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
+    async def finish(self) -> None:
+        """Have everything written."""
+        await self._write()
+        await self.settle()
+
+    async def _write(self) -> None:
+        await self.settle()
+        records, self._waiting = self._waiting, []
+        self._writing = asyncio.create_task(
+            self._connection.copy_records_to_table(
+                STAGED,
+                schema_name=self._schema,
+                columns=self._columns,
+                records=records,
+                timeout=LONGEST_QUERY_S,
+            )
+        )
+
+
+async def _digests(connection: Connection, build: Build, columns: Iterable[str] | None) -> StreamDigests:
+    async with connection.transaction():
+        return await stream_digests(connection, build, columns=columns)
+
+
+@contextlib.asynccontextmanager
+async def _at_once(work: Coroutine[Any, Any, T]) -> AsyncIterator["asyncio.Task[T]"]:
+    """Something that goes on meanwhile; nothing of it is left afterwards."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def _in_turns(records: Iterable[tuple[Any, ...]]) -> AsyncIterator[tuple[Any, ...]]:

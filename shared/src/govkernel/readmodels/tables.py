@@ -24,7 +24,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 from govkernel.readmodels.model import ReadModel, Row, fields_of
@@ -38,6 +38,8 @@ HISTORY: Final = "history"
 _TYPES: Final[dict[str, TypeEngine[Any]]] = {
     "text": Text(),
     "uuid": Uuid(),
+    "integer": Integer(),
+    "integer[]": ARRAY(Integer()),
     "bigint": BigInteger(),
     "boolean": Boolean(),
     "numeric": Numeric(),
@@ -66,7 +68,7 @@ def columns_of(model: ReadModel[Any]) -> tuple[tuple[str, str], ...]:
     return (
         *KEPT_COLUMNS,
         *((field.name, field.column) for field in fields_of(model.row)),
-        ("provenance", "jsonb"),
+        ("provenance", "integer[]"),
     )
 
 
@@ -76,7 +78,7 @@ def _columns(model: ReadModel[Any], *, history: bool) -> list[SqlColumn[Any]]:
     return [
         SqlColumn(
             name,
-            Integer() if kind == "integer" else _TYPES[kind],
+            _TYPES[kind],
             nullable=name in nullable,
         )
         for name, kind in pairs

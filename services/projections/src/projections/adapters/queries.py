@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from govkernel.access import NODES, NodeKind, NodeRow, Visible
 from govkernel.domain import BodyId, Name, NodeId, PortfolioId, ProjectId
 from govkernel.http import Bounds
-from govkernel.readmodels import ReadModel, as_of, decode_row, views_of
+from govkernel.readmodels import ReadModel, as_of, decode_row, events_behind, views_of
 from govkernel.readmodels.model import fields_of
 from govkernel.tables import consumer_partitions, read_model_builds, watermarks
 from projections.application.bodies import BODIES
@@ -152,7 +152,7 @@ def found_in(model: ReadModel[Row], rows: Iterable[RowMapping]) -> list[Found[Ro
             row["stream"],
             row["key"],
             row["since"],
-            row["provenance"],
+            events_behind(model, row["stream"], row["provenance"]),
         )
         for row in rows
     ]
@@ -166,14 +166,16 @@ async def find(connection: AsyncConnection, model: ReadModel[Row], query: Select
 async def find_parts(connection: AsyncConnection, part: type[Row], query: Select[Any]) -> list[Found[Row]]:
     """As `find`, but only a part of each row: over a whole portfolio, decoding what nobody reads takes longest."""
     wanted = {field.name for field in fields(part)}  # type: ignore[arg-type]  # every key of PARTS is a dataclass
-    decoded = [field for field in fields_of(PARTS[part].row) if field.name in wanted]
+    places = [(place, field) for place, field in enumerate(fields_of(PARTS[part].row)) if field.name in wanted]
+    decoded = [field for _, field in places]
     columns = query.selected_columns
     lean = query.with_only_columns(
         columns["stream"],
         columns["key"],
         columns["since"],
         *(columns[field.name] for field in decoded),
-        *(columns["provenance"][field.name].astext for field in decoded),
+        # PostgreSQL counts from 1.
+        *(columns["provenance"][place + 1] for place, _ in places),
     )
     names = [field.name for field in decoded]
     end = 3 + len(names)
@@ -183,7 +185,7 @@ async def find_parts(connection: AsyncConnection, part: type[Row], query: Select
             row[0],
             row[1],
             row[2],
-            dict(zip(names, row[end:], strict=True)),
+            {name: f"{row[0]}@{version}" for name, version in zip(names, row[end:], strict=True)},
         )
         for row in await connection.execute(lean)
     ]
