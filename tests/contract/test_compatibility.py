@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from govevents.catalogue import Catalogue, Upcaster
 from govevents.compatibility import problems
 from govevents.event import event
 from govevents.published import Published
+from govevents.registry import CATALOGUE
 from govevents.schemas import Schema, schema_of
 from govevents.values import Code, Length, Name
 
@@ -112,6 +114,12 @@ def test_every_older_version_is_checked_not_only_the_last() -> None:
 
 
 def published(tmp_path: Path) -> Path:
+    """A folder with what earlier releases have left, and today's versions generated beside it."""
+    for name, version in CATALOGUE.upcasters:
+        for folder in (Published().schemas, Published().samples):
+            copied = tmp_path / folder.name / f"{name}.v{version}.json"
+            copied.parent.mkdir(exist_ok=True)
+            shutil.copy(folder / copied.name, copied)
     Published(tmp_path).generate()
     return tmp_path
 

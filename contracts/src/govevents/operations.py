@@ -1,19 +1,27 @@
 """What operators did to a service itself. Every service may record these in its own ledger."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, Final
 
 from govevents.event import event
-from govevents.values import Code, Text
+from govevents.values import Code, Sha256, Text
 
 
-@event("operations", version=1)
+@event("operations", version=2)
 class RecordSkipped:
-    """An operator has told a consumer to go on without a record that it could not apply."""
+    """An operator has told a consumer to go on without a record that it could not apply.
+
+    Its place says which one it is while the topic has this id. In a topic that was made anew another record may lie
+    there, and it is known by the hash of its bytes. Version 1 had neither id nor hash.
+    """
 
     consumer: Code
     topic: Code
+    topic_id: Code | None
     partition: int
     offset: int
+    hash: Sha256 | None
     reason: Text
 
 
@@ -41,6 +49,14 @@ class LedgerRecovered:
 
 
 @event("operations", version=1)
+class TopicReread:
+    """An operator has let a service's consumers read a topic from its beginning; they drop what they have applied."""
+
+    topic: Code
+    reason: Text
+
+
+@event("operations", version=1)
 class ReadModelRolledBack:
     """An operator has let readers see the previous build of a read model again."""
 
@@ -48,3 +64,10 @@ class ReadModelRolledBack:
     from_build: int
     to_build: int
     reason: Text
+
+
+def _without_identity(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {**data, "topic_id": None, "hash": None}
+
+
+UPCASTERS: Final = {("operations.RecordSkipped", 1): _without_identity}

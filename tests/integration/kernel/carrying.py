@@ -34,7 +34,7 @@ def document(
 ) -> Document:
     now = recorded_at or datetime.now(UTC)
     return encode(
-        RecordSkipped("tests", "topic", 0, 0, saying),
+        RecordSkipped("tests", "topic", None, 0, 0, None, saying),
         service="testing",
         aggregate="test",
         stream=stream,

@@ -28,6 +28,7 @@ from govevents.catalogue import Catalogue
 from govevents.event import event
 from govevents.values import Text
 from govkernel.consumer import Consumer, OffsetGone, Reader, TopicMadeAnew
+from govkernel.consumer.consumer import IDENTITY_KNOWN_S
 from govkernel.kafka import Fetched, KafkaUnavailable, TopicIdentity
 from govkernel.postgres import create_pool
 
@@ -270,6 +271,40 @@ async def test_a_topic_made_anew_or_with_other_partitions_fails_loudly(here: Wor
     with pytest.raises(TopicMadeAnew, match="has 3 partitions, but effects has read 2"):
         async with asyncio.timeout(30):
             await here.consumer(here.handler()).run(asyncio.Event())
+
+
+async def test_what_was_fetched_is_not_applied_where_another_topic_has_taken_the_place_of_the_one_that_was_read(
+    here: World,
+) -> None:
+    identity = await here.topics.identity(here.topic)
+
+    class Changing:
+        def __init__(self, now: TopicIdentity) -> None:
+            self.now = now
+
+        async def identity(self, topic: str) -> TopicIdentity:
+            return self.now
+
+        async def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+            raise AssertionError("nothing is committed")
+
+    first, second = here.chain(2)
+    topics = Changing(identity)
+    consumer = here.consumer(here.handler(), topics=topics)
+    await here.send(first)
+    await here.read_to_the_end(consumer)
+    topics.now = TopicIdentity(identity.cluster_id, "another")
+    await asyncio.sleep(IDENTITY_KNOWN_S)
+    await here.send(second)
+
+    async def read_on() -> None:
+        while True:
+            await consumer.one_pass()
+
+    with pytest.raises(TopicMadeAnew, match="topic another"):
+        async with asyncio.timeout(20):
+            await read_on()
+    assert await here.effects() == {first.stream: [1]}
 
 
 async def test_an_event_newer_than_the_reader_is_left_to_a_newer_replica(here: World) -> None:

@@ -124,7 +124,16 @@ async def test_a_skipped_event_is_passed_over_and_recorded_and_its_stream_goes_o
     assert await here.parked() == []
     (row,) = await here.pool.fetch("SELECT document FROM events")
     recorded = CATALOGUE.decode(row["document"])
-    assert recorded.event == RecordSkipped("effects", here.topic, first.partition, first.offset, "sent by mistake")
+    identity = await here.topics.identity(here.topic)
+    assert recorded.event == RecordSkipped(
+        "effects",
+        here.topic,
+        identity.topic_id,
+        first.partition,
+        first.offset,
+        documents[1].hash.hex(),
+        "sent by mistake",
+    )
     assert recorded.envelope.actor == once.actor
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.integration.kernel.carrying import World, chain, document, insert
 from tests.support.databases import LEDGER_IS_OPEN, as_application
 from tests.support.infrastructure import Infrastructure
+from tests.support.topics import create_topic, delete_topics
 
 from govevents.document import Document
 from govevents.operations import DatabaseVouchedFor
@@ -25,6 +26,7 @@ from govkernel.relay import (
     verify_everything_again,
     vouch,
 )
+from govkernel.relay.relay import TOPIC_KNOWN_S
 
 RESTARTED = "UPDATE relay_checkpoint SET started_at = started_at - interval '1 hour'"
 ALL = "SELECT stream, version, type, time, recorded_at, document, hash FROM events ORDER BY stream, version"
@@ -232,6 +234,24 @@ async def test_a_topic_made_anew_is_an_alarm_until_everything_may_be_sent_again(
     await world.let_the_lease_end()
     await send_everything_again(world.pool)
     assert await world.relay().one_pass() == 4
+    await world.assert_carried()
+
+
+async def test_a_leader_that_goes_on_sends_nothing_to_a_topic_that_took_the_place_of_its_own(
+    world: World, kafka: str
+) -> None:
+    relay = world.relay()
+    await insert(world.pool, *chain(uuid4(), 4))
+    assert await relay.one_pass() == 4
+    delete_topics(kafka, world.topic)
+    create_topic(kafka, world.topic)
+    await asyncio.sleep(TOPIC_KNOWN_S)
+    await insert(world.pool, *chain(uuid4(), 4))
+    with pytest.raises(TopicReplaced):
+        await relay.one_pass()
+    assert sum((await ends(world)).values()) == 0
+    await send_everything_again(world.pool)
+    assert await relay.one_pass() == 8
     await world.assert_carried()
 
 

@@ -46,7 +46,7 @@ def traced() -> Iterator[Traced]:
 def recorded(traceparent: str | None, *, version: int = 1, at: datetime = NOW, stream: Any = None) -> Recorded[Any]:
     return CATALOGUE.decode(
         encode(
-            RecordSkipped("tests", "topic", 0, 0, ""),
+            RecordSkipped("tests", "topic", None, 0, 0, None, ""),
             service="testing",
             aggregate="test",
             stream=stream or uuid4(),

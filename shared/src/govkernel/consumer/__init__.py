@@ -4,6 +4,7 @@ from govkernel.consumer.consumer import Consumer, ConsumerStatus, PartitionStatu
 from govkernel.consumer.guard import Arrival, Guard, Intake, Kind, Parking, Rejected, Settlement, Stream, judge, look_at
 from govkernel.consumer.parked import NotParked, Parked, ParkedRecord, Resolved
 from govkernel.consumer.ports import Handler, Reader, TopicMadeAnew, Topics, Unavailable
+from govkernel.consumer.rereading import read_again
 from govkernel.kafka import OffsetGone
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "Unavailable",
     "judge",
     "look_at",
+    "read_again",
 ]

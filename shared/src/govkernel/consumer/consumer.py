@@ -26,7 +26,7 @@ from govkernel.consumer.ports import (
     Unavailable,
 )
 from govkernel.consumer.postgres import POSTGRES
-from govkernel.kafka import KafkaUnavailable, OffsetGone, TopicMissing
+from govkernel.kafka import KafkaUnavailable, OffsetGone, TopicIdentity, TopicMissing
 from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE
 
@@ -38,6 +38,10 @@ LONGEST_RETRY_S: Final = 60.0
 IDLE_RETRY_S: Final = 5.0
 SHORTEST_PAUSE_S: Final = 0.1
 IDENTITY_CHECK_S: Final = 30.0
+IDENTITY_KNOWN_S: Final = 1.0
+"""How old may be what is known of the topic's identity when records of it are applied."""
+IDENTITY_IDLE_S: Final = 5.0
+"""How old it may be while there are none."""
 COMMIT_S: Final = 5.0
 PLENTY: Final = 500
 LONGEST_REST_S: Final = 0.1
@@ -127,6 +131,8 @@ class Consumer:
         self._parked: dict[str, int] = {}
         self._claim_at = self._identify_at = self._commit_at = self._retry_at = self._pause_until = 0.0
         self._rest_until = 0.0
+        self._identified_at = float("-inf")
+        self._identity: TopicIdentity | None = None
         self._waits: dict[UUID, tuple[float, float]] = {}
         self._nudged = False
         self._committed: dict[int, int] = {}
@@ -175,6 +181,8 @@ class Consumer:
         if now >= self._identify_at:
             await self._identify()
             self._identify_at = now + IDENTITY_CHECK_S
+        elif now >= self._identified_at + IDENTITY_IDLE_S:
+            await self._look_again()
         if now >= self._claim_at:
             await self._claim()
             self._claim_at = now + self._leases.lease_s / 3
@@ -184,6 +192,8 @@ class Consumer:
         fetched = [each for each in fetched if each.partition in self._held]
         if fetched:
             began = asyncio.get_running_loop().time()
+            if began >= self._identified_at + IDENTITY_KNOWN_S:
+                await self._look_again()
             epochs = {partition: lease.epoch for partition, lease in self._held.items()}
             taken = await self._inbox.take(fetched, self._replica, epochs)
             applied += taken.applied
@@ -253,7 +263,15 @@ class Consumer:
             await self._leases.release()
         await self._disconnect()
 
+    async def _look_again(self) -> None:
+        """What was fetched is applied only if it is of the topic that was read before."""
+        asked_at = asyncio.get_running_loop().time()
+        if await self._topics.identity(self.topic) != self._identity:
+            await self._identify()
+        self._identified_at = asked_at
+
     async def _identify(self) -> None:
+        asked_at = asyncio.get_running_loop().time()
         partitions = await self._reader.partitions()
         identity = await self._topics.identity(self.topic)
         now = identity.cluster_id, identity.topic_id
@@ -267,7 +285,7 @@ class Consumer:
                     raise TopicMadeAnew(
                         f"{self.topic} is topic {now[1]} of cluster {now[0]}, but {self.handler.name} has read topic "
                         f"{was[1]} of cluster {was[0]}: its offsets mean other records. Bring the old topic back, or "
-                        "let the consumer read the new one from its beginning under a new name"
+                        "let its ledger be sent once more and the new one be read from its beginning"
                     )
                 if row["partitions"] != partitions:
                     raise TopicMadeAnew(
@@ -275,13 +293,17 @@ class Consumer:
                         f"{row['partitions']}: streams have moved. Their number is fixed at installation"
                     )
             await self._store.identify(connection, self._of, identity)
+        self._identity, self._identified_at = identity, asked_at
 
     async def _claim(self) -> None:
-        before = {partition: lease.epoch for partition, lease in self._held.items()}
+        before = {partition: (lease.epoch, self._positions[partition]) for partition, lease in self._held.items()}
         refused = {partition: stopped.offset for partition, stopped in self._too_new.items()}
         leases = await self._leases.claim(refused=refused)
         self._held = {lease.partition: lease for lease in leases}
-        if before != {lease.partition: lease.epoch for lease in leases}:
+        if before and not leases:
+            # Where an operator lets the topic be read again, there are no rows until it is looked at.
+            self._identify_at = 0.0
+        if before != {lease.partition: (lease.epoch, lease.next_offset) for lease in leases}:
             self._positions = {lease.partition: lease.next_offset for lease in leases}
             self._reader.assign(self._positions)
             self._nudged = True

@@ -1,7 +1,7 @@
 """What an operator does with records that a consumer could not apply: look, try again, go on without one."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import asyncpg
 
 from govevents.catalogue import Catalogue, topic_of
+from govevents.document import hash_of
 from govevents.operations import RecordSkipped
 from govevents.values import ValueRefused
 from govkernel.consumer.guard import Guard, Kind, Verdict, judge, look_at
@@ -35,6 +36,9 @@ SHOW: Final = ROW + ", record_key AS key, record_value AS value FROM parked WHER
 RIVALS: Final = """
 SELECT partition, record_offset, record_key, record_value FROM parked
 WHERE consumer = $1 AND stream = $2 AND version = $3 AND id <> $4 AND kind <> 'set_aside'"""
+
+
+TOPIC_ID: Final = "SELECT topic_id FROM consumer_partitions WHERE consumer = $1 AND topic = $2 AND partition = $3"
 
 
 class NotParked(Exception):
@@ -74,15 +78,17 @@ class SkipRecord:
 
     consumer: str
     topic: str
+    topic_id: str | None
     partition: int
     offset: int
+    hash: str
     reason: str
 
 
 def _decide(command: SkipRecord, skipped: bool) -> tuple[RecordSkipped, ...]:
     if skipped:
         return ()
-    return (RecordSkipped(command.consumer, command.topic, command.partition, command.offset, command.reason),)
+    return (RecordSkipped(**asdict(command)),)
 
 
 def _evolve(_skipped: bool, _event: RecordSkipped) -> bool:
@@ -92,9 +98,10 @@ def _evolve(_skipped: bool, _event: RecordSkipped) -> bool:
 SKIPPED_RECORD: Final[Aggregate[bool, SkipRecord, RecordSkipped]] = Aggregate("skipped_record", False, _decide, _evolve)
 
 
-def stream_of(consumer: str, topic: str, partition: int, offset: int) -> UUID:
+def stream_of(skip: SkipRecord) -> UUID:
     """The stream that says of one record and consumer that it was skipped."""
-    return uuid5(NAMESPACE_URL, f"urn:gatehouse:skipped:{consumer}:{topic}:{partition}:{offset}")
+    place = f"{skip.topic}:{skip.topic_id}:{skip.partition}:{skip.offset}"
+    return uuid5(NAMESPACE_URL, f"urn:gatehouse:skipped:{skip.consumer}:{place}")
 
 
 class Parked:
@@ -163,10 +170,19 @@ class Parked:
         return Resolved(applied, None)
 
     async def _record(self, connection: Connection, parked: ParkedRecord, reason: str, context: Context) -> None:
-        place = parked.consumer, parked.topic, parked.partition, parked.offset
-        stream = stream_of(*place)
+        topic_id = await connection.fetchval(TOPIC_ID, parked.consumer, parked.topic, parked.partition)
+        skip = SkipRecord(
+            parked.consumer,
+            parked.topic,
+            topic_id,
+            parked.partition,
+            parked.offset,
+            hash_of(parked.value or b"").hex(),
+            reason,
+        )
+        stream = stream_of(skip)
         loaded = await self._ledger.load(SKIPPED_RECORD, stream, connection=connection)
-        append, _ = self._ledger.prepare(context, Intent(SKIPPED_RECORD, stream, SkipRecord(*place, reason)), loaded)
+        append, _ = self._ledger.prepare(context, Intent(SKIPPED_RECORD, stream, skip), loaded)
         (outcome,) = await self._ledger.append(connection, [append])
         if isinstance(outcome, KeyReused):
             raise outcome

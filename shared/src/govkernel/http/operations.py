@@ -6,7 +6,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import asyncpg
@@ -14,8 +15,15 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from govevents.operations import DatabaseVouchedFor, LedgerRecovered, LedgerRepublished, ReadModelRolledBack
-from govkernel.consumer import NotParked, ParkedRecord, Resolved, Unavailable
+from govevents.catalogue import topic_of
+from govevents.operations import (
+    DatabaseVouchedFor,
+    LedgerRecovered,
+    LedgerRepublished,
+    ReadModelRolledBack,
+    TopicReread,
+)
+from govkernel.consumer import NotParked, ParkedRecord, Resolved, Unavailable, read_again
 from govkernel.domain import Aggregate, ValueRefused
 from govkernel.http.api import Lines, ServiceApi
 from govkernel.http.bodies import Body, NoBody
@@ -37,6 +45,7 @@ from govkernel.readmodels import (
     RebuildRunning,
 )
 from govkernel.relay import (
+    IN_THE_WAY_OF_RECOVERY,
     DatabaseIdentity,
     Reconciled,
     ReconciliationRunning,
@@ -54,6 +63,9 @@ log = logger(__name__)
 
 REBUILD_RUNNING: Final = ProblemType("rebuild-running", 409, "The read model is being rebuilt already.")
 REBUILD_FAILED: Final = ProblemType("rebuild-failed", 409, "The rebuild was given up; the live build is as it was.")
+LEDGER_CONTRADICTED: Final = ProblemType(
+    "ledger-contradicted", 409, "Ledger and topic contradict each other; nothing was changed."
+)
 VERIFICATION_RUNNING: Final = ProblemType("verification-running", 409, "The ledger is being compared already.")
 BEGUN_AFTER_S: Final = 1.0
 """What has not failed by then is told as begun; how a rebuild or rollback ends is in the builds' progress."""
@@ -68,6 +80,8 @@ SELECT consumer, topic, count(*) AS partitions, sum(next_offset)::bigint AS read
 FROM consumer_partitions GROUP BY consumer, topic ORDER BY consumer"""
 
 EVENTS: Final = "SELECT version, document FROM events WHERE stream = $1 AND version > $2 ORDER BY version LIMIT $3"
+
+READS: Final = "SELECT EXISTS (SELECT FROM consumer_partitions WHERE topic = $1)"
 
 PARKED: Final = "SELECT consumer, kind, count(*) AS records FROM parked GROUP BY consumer, kind"
 
@@ -132,6 +146,15 @@ class ReasonRequest(Body):
     """What an operator wants, and why; the reason is recorded for good."""
 
     reason: str
+
+
+class RereadRequest(ReasonRequest):
+    """Read the topic of a service from its beginning; the reason is recorded for good."""
+
+    service: str = Field(description="the service whose topic is meant")
+
+
+Reasoned = TypeVar("Reasoned", bound=ReasonRequest)
 
 
 class OrderedView(BaseModel):
@@ -297,7 +320,7 @@ VOUCHED_DATABASE: Final[Aggregate[bool, DatabaseVouchedFor, DatabaseVouchedFor]]
 )
 
 
-Order = LedgerRepublished | LedgerRecovered | ReadModelRolledBack
+Order = LedgerRepublished | LedgerRecovered | ReadModelRolledBack | TopicReread
 
 
 def _decide_order(order: Order, known: bool) -> tuple[Order, ...]:
@@ -443,10 +466,12 @@ def operations_api(service: str) -> ServiceApi:
     async def recover_ledger(call: Call[ReasonRequest]) -> OrderedView:
         """Close the ledger until the relay has brought back what it lacks and the topic holds.
 
-        Commands are answered 503 meanwhile. Where ledger and topic hold two documents at one place nothing is brought
-        back, the relay raises an alarm, and the ledger stays closed: verify it before.
+        Commands are answered 503 meanwhile. The two are compared first: where they contradict each other, or both lack
+        what came before, nothing could be brought back, so nothing is changed.
         """
         order = LedgerRecovered(_reason(call, "say why the ledger may lack something"))
+        if await call.ledger.answered(call.context) is None:
+            await _look_first(_operations(call.runtime))
         return await _ordered(call, order, verify_everything_again)
 
     @api.operate(
@@ -510,6 +535,24 @@ def operations_api(service: str) -> ServiceApi:
                 )
             )
         return ConsumersView(items=items)
+
+    @api.operate(
+        "/operations/consumers/rereads",
+        operation="rereadTopic",
+        action=OPERATE,
+        body=RereadRequest,
+        response=OrderedView,
+    )
+    async def reread_topic(call: Call[RereadRequest]) -> OrderedView:
+        """Let the service's consumers read a topic from its beginning: one that was made anew, or lost what was unread.
+
+        They drop what they have applied, and meet again what they had parked. Each begins within a minute.
+        """
+        topic = topic_of(call.body.service)
+        order = TopicReread(topic, _reason(call, "say why the topic is to be read again"))
+        if await call.ledger.answered(call.context) is None and not await call.ledger.pool.fetchval(READS, topic):
+            raise not_found("consumer of", call.body.service)
+        return await _ordered(call, order, partial(read_again, topic=topic))
 
     @api.query("/operations/read-models", operation="listReadModels", response=BuildsView, found=False)
     async def list_read_models(ask: Ask) -> BuildsView:
@@ -615,7 +658,7 @@ def operations_api(service: str) -> ServiceApi:
     return api
 
 
-def _reason(call: Call[ReasonRequest], remedy: str) -> str:
+def _reason(call: Call[Reasoned], remedy: str) -> str:
     """Why an operator wants something. Raises ValueRefused where nothing is said."""
     if not call.body.reason.strip():
         raise ValueRefused("reason", call.body.reason, remedy)
@@ -625,7 +668,7 @@ def _reason(call: Call[ReasonRequest], remedy: str) -> str:
 Carry = Callable[..., Awaitable[bool]]
 
 
-async def _ordered(call: Call[ReasonRequest], order: Order, carry_out: Carry) -> OrderedView:
+async def _ordered(call: Call[Reasoned], order: Order, carry_out: Carry) -> OrderedView:
     """Record an order and carry it out, in one transaction; once, however often it comes with the same key."""
 
     async def record(connection: Connection) -> bool:
@@ -639,7 +682,7 @@ async def _ordered(call: Call[ReasonRequest], order: Order, carry_out: Carry) ->
     return OrderedView(event=f"{call.command}@1", repeated=not done)
 
 
-async def _record(call: Call[ReasonRequest], connection: Connection, order: Order) -> bool:
+async def _record(call: Call[Reasoned], connection: Connection, order: Order) -> bool:
     """Write an order to the service's ledger, in a stream of its own; False where it was written before."""
     ledger, stream = call.ledger, call.command
     loaded = await ledger.load(ORDER, stream, connection=connection)
@@ -650,6 +693,21 @@ async def _record(call: Call[ReasonRequest], connection: Connection, order: Orde
     if isinstance(outcome, Conflict):
         raise Refused(UNAVAILABLE_HERE, "the same order is being recorded right now", headers={"Retry-After": "1"})
     return isinstance(outcome, Appended)
+
+
+async def _look_first(operations: Operations) -> None:
+    """Compare ledger and topic. Raises Refused where something is in the way of bringing back what the ledger lacks."""
+    try:
+        found = await operations.reconcile(lambda _stage: None, True, 1)
+    except ReconciliationRunning as error:
+        raise Refused(VERIFICATION_RUNNING, str(error)) from error
+    except (*UNAVAILABLE, asyncpg.PostgresError, KafkaUnavailable, TopicMissing) as error:
+        raise Refused(UNAVAILABLE_HERE, str(error), headers={"Retry-After": "5"}) from error
+    in_the_way = [each for each in found.findings if each.kind in IN_THE_WAY_OF_RECOVERY]
+    if in_the_way:
+        count = sum(found.counts[kind] for kind in found.counts.keys() & IN_THE_WAY_OF_RECOVERY)
+        first = in_the_way[0]
+        raise Refused(LEDGER_CONTRADICTED, f"{count} records of the topic, the first at {first.place}: {first.what}")
 
 
 async def _begun(under_way: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:

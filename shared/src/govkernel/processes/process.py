@@ -27,7 +27,7 @@ from govevents.event import event_type
 from govevents.registry import CATALOGUE
 from govkernel import logging as logs
 from govkernel.access import ACCESS_MODELS, Access, Policy, PolicyRefused
-from govkernel.consumer import Consumer, Handler, Parked, Reader
+from govkernel.consumer import Consumer, Handler, OffsetGone, Parked, Reader, TopicMadeAnew
 from govkernel.consumer.traced import TracedHandler
 from govkernel.domain.aggregate import Aggregate
 from govkernel.http.api import ServiceApi
@@ -265,10 +265,15 @@ class _Followed:
     async def run(self, stop: asyncio.Event) -> None:
         name = self.consumer.handler.name
         self.running[name] = self.consumer
+        waits_for_a_person = False
         try:
             await self.consumer.run(stop)
+        except (OffsetGone, TopicMadeAnew):
+            # Until it is started again it stays known, with its alarm, which nobody would hear of otherwise.
+            waits_for_a_person = True
+            raise
         finally:
-            if self.running.get(name) is self.consumer:
+            if not waits_for_a_person and self.running.get(name) is self.consumer:
                 del self.running[name]
 
 

@@ -3,7 +3,15 @@
 from govkernel.relay.adoption import adopt
 from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
 from govkernel.relay.ports import Producer, RelayStatus, Topics
-from govkernel.relay.reconciliation import Finding, Kind, Reconciled, Reconciliation, ReconciliationRunning, Stage
+from govkernel.relay.reconciliation import (
+    IN_THE_WAY_OF_RECOVERY,
+    Finding,
+    Kind,
+    Reconciled,
+    Reconciliation,
+    ReconciliationRunning,
+    Stage,
+)
 from govkernel.relay.relay import (
     Ordered,
     Relay,
@@ -24,6 +32,7 @@ from govkernel.relay.verification import (
 )
 
 __all__ = [
+    "IN_THE_WAY_OF_RECOVERY",
     "Alarm",
     "BroughtBack",
     "Checkpoint",

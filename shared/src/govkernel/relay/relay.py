@@ -29,7 +29,7 @@ import asyncpg
 from govevents.catalogue import WATERMARK_TOPIC, topic_of
 from govevents.document import Document, canonical
 from govevents.operations import DatabaseVouchedFor
-from govkernel.kafka import KafkaUnavailable, Outgoing, TopicMissing
+from govkernel.kafka import KafkaUnavailable, Outgoing, TopicIdentity, TopicMissing
 from govkernel.postgres import UNAVAILABLE, Connection
 from govkernel.relay import checkpoint as rows
 from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
@@ -54,6 +54,8 @@ GATHER_S: Final = 0.02
 LONGEST_POLL_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 5.0
 WATERMARK_EVERY_S: Final = 1.0
+TOPIC_KNOWN_S: Final = 0.5
+"""How old may be what is known of the topic's identity when something is sent to it."""
 LARGEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=5)
 LONG_TAIL: Final = 100_000
 
@@ -132,6 +134,7 @@ class Relay:
         self._led_until = float("-inf")
         self._renew_at = float("-inf")
         self._quiet_from = float("-inf")
+        self._identified_at = float("-inf")
         self._published_at = float("-inf")
         self._published: datetime | None = None
         self._alarm: str | None = None
@@ -236,14 +239,7 @@ class Relay:
             self._quiet_from = now()
         self._producer = self._make_producer()
         await self._reached("led")
-        topic = await self._while_leading(self._topics.identity(self.topic))
-        if held.topic is not None and held.topic != topic:
-            raise TopicReplaced(
-                f"{self.topic} has id {topic.topic_id} on cluster {topic.cluster_id}; this ledger was sent to id "
-                f"{held.topic.topic_id} on cluster {held.topic.cluster_id}. If it was made anew, let the relay send "
-                "everything again"
-            )
-        self._held = held = replace(held, topic=topic)
+        self._held = held = replace(held, topic=await self._identity(held.topic))
         if held.database != identity:
             _refuse_foreign(held.low_txid, await self._store.xmin(connection))
             quiet_s = self._quiet_from - now()
@@ -316,8 +312,24 @@ class Relay:
         await self._reached("stored")
         return sent
 
+    async def _identity(self, known: TopicIdentity | None) -> TopicIdentity:
+        """Which topic it is. Raises TopicReplaced where it is not the one that is known."""
+        asked_at = asyncio.get_running_loop().time()
+        topic = await self._while_leading(self._topics.identity(self.topic))
+        if known is not None and known != topic:
+            raise TopicReplaced(
+                f"{self.topic} has id {topic.topic_id} on cluster {topic.cluster_id}; this ledger was sent to id "
+                f"{known.topic_id} on cluster {known.cluster_id}. If it was made anew, let the relay send everything "
+                "again"
+            )
+        self._identified_at = asked_at
+        return topic
+
     async def _send(self, batch: Sequence[Outgoing], acknowledged: dict[int, int]) -> None:
         assert self._producer is not None, "a leader has a producer"
+        assert self._held is not None, "a leader holds the checkpoint"
+        if asyncio.get_running_loop().time() >= self._identified_at + TOPIC_KNOWN_S:
+            await self._identity(self._held.topic)
         for partition, offset in (await self._while_leading(self._producer.send(self.topic, batch))).items():
             if 0 <= offset <= acknowledged.get(partition, -1):
                 raise TopicCut(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gov.cli import bringing_in, events, kpi, local, log, parked, projections, relay
+from gov.cli import bringing_in, consumers, events, kpi, local, log, parked, projections, relay
 from gov.cli.output import Exit, Output
 from gov.client import Misconfigured, NotRunning, Refused, Unavailable
 from gov.demo.play import ReactionMissing
@@ -43,6 +43,7 @@ app.add_typer(bringing_in.app, name="import")
 app.add_typer(events.app, name="events")
 app.add_typer(projections.app, name="projections")
 app.add_typer(parked.app, name="parked")
+app.add_typer(consumers.app, name="consumers")
 app.add_typer(log.app, name="log")
 app.add_typer(relay.app, name="relay")
 app.add_typer(kpi.app, name="kpi")
