@@ -88,6 +88,15 @@ class Catalogue:
 
     def decode_data(self, envelope: Envelope, document_hash: bytes) -> Recorded[Any]:
         """As `decode`, for an envelope that was already read."""
+        decoder = self._decoders.get(envelope.dataschema)
+        if decoder is None:
+            return Recorded(self._decoded(envelope), envelope, document_hash)
+        try:
+            return Recorded(decoder.decode(envelope.data), envelope, document_hash)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DocumentRefused(f"{envelope.id}: {envelope.type}: {error}") from None
+
+    def _decoded(self, envelope: Envelope) -> object:
         newest = self.type_of(envelope.type)
         version = envelope.schema_version
         if version > newest.version:
@@ -97,15 +106,12 @@ class Catalogue:
         cls = self.events[envelope.type]
         try:
             if version == newest.version:
-                decoder = self._decoders.get(envelope.type)
-                if decoder is None:
-                    decoder = self._decoders[envelope.type] = msgspec.json.Decoder(cls)
-                event = decoder.decode(envelope.data)
-            else:
-                data = msgspec.json.decode(envelope.data, type=dict[str, Any])
-                for step in range(version, newest.version):
-                    data = self.upcasters[envelope.type, step](data)
-                event = msgspec.convert(data, cls)
+                # Under the schema's name, which says type and version both.
+                decoder = self._decoders[envelope.dataschema] = msgspec.json.Decoder(cls)
+                return decoder.decode(envelope.data)
+            data = msgspec.json.decode(envelope.data, type=dict[str, Any])
+            for step in range(version, newest.version):
+                data = self.upcasters[envelope.type, step](data)
+            return msgspec.convert(data, cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DocumentRefused(f"{envelope.id}: {envelope.type}: {error}") from None
-        return Recorded(event, envelope, document_hash)

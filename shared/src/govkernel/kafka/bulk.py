@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from govkernel.kafka.address import KafkaAddress
@@ -22,37 +23,22 @@ QUEUE_KILOBYTES: Final = 32 * 1024
 log = logging.getLogger(__name__)
 
 
-class _Message:
+class _Message(msgspec.Struct, gc=False):
     """A message of librdkafka as a record."""
 
-    __slots__ = ("_message",)
-
-    def __init__(self, message: Any) -> None:
-        self._message = message
-
-    @property
-    def offset(self) -> int:
-        offset: int = self._message.offset()
-        return offset
-
-    @property
-    def key(self) -> bytes | None:
-        key: bytes | None = self._message.key()
-        return key
-
-    @property
-    def value(self) -> bytes | None:
-        value: bytes | None = self._message.value()
-        return value
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    message: Any
 
     @property
     def timestamp(self) -> int:
-        moment: int = self._message.timestamp()[1]
+        moment: int = self.message.timestamp()[1]
         return moment
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
-        return self._message.headers() or []
+        return self.message.headers() or []
 
 
 class BulkReader:
@@ -116,7 +102,9 @@ class BulkReader:
         for message in messages:
             trouble, partition = message.error(), message.partition()
             if trouble is None:
-                records.setdefault(partition, []).append(_Message(message))
+                records.setdefault(partition, []).append(
+                    _Message(message.offset(), message.key(), message.value(), message)
+                )
             elif trouble.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 # Behind the last record there may be offsets that carry none.
                 self._positions[partition] = max(self._positions[partition], message.offset())

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from govevents.document import Recorded
-from govkernel.readmodels.model import ReadModel, Row, fields_of, values_of
+from govkernel.readmodels.model import ReadModel, Row, Values
 
 
 class Kept(msgspec.Struct, Generic[Row], frozen=True, gc=False):
@@ -57,53 +57,54 @@ class StreamRows(Generic[Row]):
         else than rows by key, and ValueRefused for a row with a value that no table can hold.
         """
         envelope = recorded.envelope
+        version, time, recorded_at = envelope.version, envelope.time, envelope.recordedtime
         before = self._rows
         after = model.evolve(MappingProxyType(before), recorded)
-        changed: dict[str, Kept[Row]] = {}
+        changed: list[tuple[str, Kept[Row]]] = []
         past: list[Past[Row]] = []
+        added = 0
         for key, row in after.items():
             if before.get(key) is row:
                 continue
             if type(row) is not model.row or type(key) is not str:
                 raise TypeError(f"{model.name}: the fold gave {key!r}: {row!r}, not a row of {model.row.__name__}")
             kept = self.kept.get(key)
-            provenance = _provenance(model, kept, row, envelope.version)
-            if provenance is None:
-                continue
-            if kept is not None:
-                past.append(self._past(key, kept, recorded, removed=False))
-            changed[key] = Kept(row, envelope.version, envelope.time, envelope.recordedtime, provenance)
-        removed = [key for key in before if key not in after]
-        past.extend(self._past(key, self.kept[key], recorded, removed=True) for key in removed)
-        for key, kept in changed.items():
-            self.put(key, kept)
-        for key in removed:
-            del self.kept[key], self._rows[key]
+            if kept is None:
+                added += 1
+                for each, value in zip(model.fields, model.values(row), strict=True):
+                    each.check(each.name, value)
+                provenance = (version,) * len(model.fields)
+            else:
+                old, new = model.values(kept.row), model.values(row)
+                if old == new:
+                    continue
+                provenance = _provenance(model, kept.provenance, old, new, version)
+                past.append(Past(self.stream, key, kept, time, recorded_at, False))
+            changed.append((key, Kept(row, version, time, recorded_at, provenance)))
+        if len(after) - added != len(before):
+            removed = [key for key in before if key not in after]
+            past.extend(Past(self.stream, key, self.kept[key], time, recorded_at, True) for key in removed)
+            for key in removed:
+                del self.kept[key], before[key]
+        for key, kept in changed:
+            self.kept[key] = kept
+            before[key] = kept.row
         return past
 
-    def _past(self, key: str, kept: Kept[Row], recorded: Recorded[Any], *, removed: bool) -> Past[Row]:
-        envelope = recorded.envelope
-        return Past(self.stream, key, kept, envelope.time, envelope.recordedtime, removed)
 
-
-def _provenance(model: ReadModel[Row], before: Kept[Row] | None, row: Row, version: int) -> tuple[int, ...] | None:
-    """Which version set each field of a row, every field that it sets being checked; None where it sets none."""
-    fields, values = fields_of(model.row), values_of(model.row)
-    if before is None:
-        for each, value in zip(fields, values(row), strict=True):
-            each.check(each.name, value)
-        return (version,) * len(fields)
-    old, new = values(before.row), values(row)
-    if old == new:
-        return None
-    set_by = list(before.provenance)
+def _provenance(
+    model: ReadModel[Any], before: tuple[int, ...], old: Values, new: Values, version: int
+) -> tuple[int, ...]:
+    """Which version set each field of a row, where what is new is checked and set by `version`."""
+    set_by = list(before)
     for place, value in enumerate(new):
         if value is not old[place] and value != old[place]:
-            fields[place].check(fields[place].name, value)
+            each = model.fields[place]
+            each.check(each.name, value)
             set_by[place] = version
     return tuple(set_by)
 
 
 def events_behind(model: ReadModel[Any], stream: UUID, provenance: Iterable[int]) -> dict[str, str]:
     """For each field of a row that `stream` feeds, the id of the event that last set it."""
-    return {each.name: f"{stream}@{version}" for each, version in zip(fields_of(model.row), provenance, strict=True)}
+    return {each.name: f"{stream}@{version}" for each, version in zip(model.fields, provenance, strict=True)}

@@ -36,10 +36,10 @@ class ReadModelHandler(Generic[Row]):
               WHERE gone.stream = away.stream AND gone.key = away.key),
             kept AS (
               INSERT INTO {rows} ({_names(columns)})
-              SELECT {_columns(columns)} FROM unnest({_arrays(columns, 3)}) AS new ({_names(columns)})
+              SELECT {from_texts(columns)} FROM unnest({_arrays(columns, 3)}) AS new ({_names(columns)})
               ON CONFLICT (stream, key) DO UPDATE SET {replaced})
             INSERT INTO {history} ({_names(columns + PAST_COLUMNS)})
-            SELECT {_columns(columns + PAST_COLUMNS)}
+            SELECT {from_texts(columns + PAST_COLUMNS)}
             FROM unnest({_arrays(columns + PAST_COLUMNS, first_past)}) AS ended ({_names(columns + PAST_COLUMNS)})"""  # noqa: S608
 
     async def apply(self, connection: Connection, batch: Sequence[Recorded[Any]]) -> Sequence[Rejected]:
@@ -106,24 +106,35 @@ class ReadModelHandler(Generic[Row]):
 
 
 def kept_record(model: ReadModel[Row]) -> Callable[[UUID, str, Kept[Row]], tuple[Any, ...]]:
-    """What makes of a stream, a key and a row the record that the table of rows takes."""
-    values = to_database(model.row)
+    """What makes of a stream, a key and a row the record that the table of rows takes, its array as a text."""
+    values = to_database(model)
 
     def record(stream: UUID, key: str, kept: Kept[Row]) -> tuple[Any, ...]:
-        return stream, key, kept.version, kept.since, kept.recorded, *values(kept.row), kept.provenance
+        return stream, key, kept.version, kept.since, kept.recorded, *values(kept.row), _text(kept.provenance)
 
     return record
 
 
 def past_record(model: ReadModel[Row]) -> Callable[[Past[Row]], tuple[Any, ...]]:
-    """What makes of a row that ended the record that the table of history takes."""
-    record = kept_record(model)
-    return lambda past: (
-        *record(past.stream, past.key, past.kept),
-        past.until,
-        past.until_recorded,
-        past.removed,
-    )
+    """What makes of a row that ended the record that the table of history takes, its array as a text."""
+    values = to_database(model)
+
+    def record(past: Past[Row]) -> tuple[Any, ...]:
+        kept = past.kept
+        return (
+            past.stream,
+            past.key,
+            kept.version,
+            kept.since,
+            kept.recorded,
+            *values(kept.row),
+            _text(kept.provenance),
+            past.until,
+            past.until_recorded,
+            past.removed,
+        )
+
+    return record
 
 
 ORDER_OF_HISTORY: Final = 'until, stream, version, key COLLATE "C"'
@@ -136,20 +147,26 @@ def order_of_history(past: Past[Any]) -> tuple[datetime, UUID, int, str]:
 
 
 def _in_columns(columns: Sequence[tuple[str, str]], records: list[tuple[Any, ...]]) -> list[Sequence[Any]]:
-    held: list[Sequence[Any]] = list(zip(*records, strict=True)) if records else [() for _ in columns]
-    # An array of arrays would come out of unnest() element by element, so each goes as its text.
-    return [
-        [f"{{{','.join(map(str, each))}}}" for each in of_column] if kind.endswith("[]") else of_column
-        for (_, kind), of_column in zip(columns, held, strict=True)
-    ]
+    return list(zip(*records, strict=True)) if records else [()] * len(columns)
 
 
 def _names(columns: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f'"{name}"' for name, _ in columns)
 
 
-def _columns(columns: Iterable[tuple[str, str]]) -> str:
+def _text(provenance: tuple[int, ...]) -> str:
+    """An array as PostgreSQL reads it, for unnest() would take an array of arrays apart."""
+    return f"{{{str([*provenance])[1:-1]}}}"
+
+
+def from_texts(columns: Iterable[tuple[str, str]]) -> str:
+    """The columns, of a relation that has arrays as texts."""
     return ", ".join(f'"{name}"::{kind}' if kind.endswith("[]") else f'"{name}"' for name, kind in columns)
+
+
+def as_texts(columns: Iterable[tuple[str, str]]) -> str:
+    """The columns, with arrays made texts."""
+    return ", ".join(f'"{name}"::text AS "{name}"' if kind.endswith("[]") else f'"{name}"' for name, kind in columns)
 
 
 def _arrays(columns: Iterable[tuple[str, str]], first: int) -> str:

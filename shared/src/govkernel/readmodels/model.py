@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -19,6 +19,8 @@ from govevents.event import event_type
 from govevents.values import Check, check_for
 
 Row = TypeVar("Row")
+Values = tuple[Any, ...]
+"""What a row holds, field by field in their order."""
 
 KERNEL_COLUMNS: Final = (
     "stream",
@@ -70,15 +72,19 @@ class ReadModel(Generic[Row]):
     evolve: Callable[[Mapping[str, Row], Recorded[Any]], Mapping[str, Row]]
     indexes: tuple[tuple[str, ...], ...] = ()
     counted: bool = False
+    fields: tuple[Field, ...] = field(init=False, repr=False, compare=False)
+    values: Callable[[Row], Values] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", fields_of(self.row))
+        object.__setattr__(self, "values", _values_of(self.fields))
         if not re.fullmatch("[a-z][a-z0-9_]*", self.name) or len(self.name) > LONGEST_NAME:
             raise ReadModelRefused(
                 f"name: {self.name!r} is refused; give at most {LONGEST_NAME} of a-z, 0-9 and _, a letter first"
             )
         if self.version < 1:
             raise ReadModelRefused(f"{self.name}: version {self.version} is refused; count from 1")
-        names = {field.name for field in fields_of(self.row)}
+        names = {each.name for each in self.fields}
         for index in self.indexes:
             for name in index:
                 if name not in names and name not in KERNEL_COLUMNS:
@@ -96,9 +102,6 @@ class ReadModel(Generic[Row]):
 
 
 _FIELDS: dict[type[Any], tuple[Field, ...]] = {}
-Values = tuple[Any, ...]
-"""What a row holds, field by field in their order."""
-_VALUES: dict[type[Any], Callable[[Any], Values]] = {}
 
 
 def fields_of(row: type[Any]) -> tuple[Field, ...]:
@@ -110,37 +113,27 @@ def fields_of(row: type[Any]) -> tuple[Field, ...]:
         raise ReadModelRefused(f"{row.__name__}: a row is a frozen dataclass")
     hints = get_type_hints(row, include_extras=True)
     made = []
-    for field in fields(row):
-        if field.name in KERNEL_COLUMNS:
+    for each in fields(row):
+        if each.name in KERNEL_COLUMNS:
             raise ReadModelRefused(
-                f"{row.__name__}.{field.name}: the kernel keeps a column of this name; call the field otherwise"
+                f"{row.__name__}.{each.name}: the kernel keeps a column of this name; call the field otherwise"
             )
-        made.append(_field(f"{row.__name__}.{field.name}", field.name, hints[field.name]))
+        made.append(_field(f"{row.__name__}.{each.name}", each.name, hints[each.name]))
     return _FIELDS.setdefault(row, tuple(made))
 
 
-def values_of(row: type[Row]) -> Callable[[Row], Values]:
-    """What gives the values of rows of that class."""
-    known = _VALUES.get(row)
-    if known is None:
-        known = _VALUES[row] = _values_of(row)
-    return known
-
-
-def _values_of(row: type[Row]) -> Callable[[Row], Values]:
-    names = [field.name for field in fields_of(row)]
+def _values_of(fields: tuple[Field, ...]) -> Callable[[Any], Values]:
+    names = [each.name for each in fields]
     if len(names) < 2:
         # A getter of one attribute gives it bare.
         return lambda each: tuple(getattr(each, name) for name in names)
     return attrgetter(*names)
 
 
-def to_database(row: type[Row]) -> Callable[[Row], Values]:
-    """What gives the values of rows of that class as their columns take them."""
-    values = values_of(row)
-    converted = [
-        (place, each.to_database) for place, each in enumerate(fields_of(row)) if each.to_database is not _same
-    ]
+def to_database(model: ReadModel[Row]) -> Callable[[Row], Values]:
+    """What gives the values of a model's rows as their columns take them."""
+    values = model.values
+    converted = [(place, each.to_database) for place, each in enumerate(model.fields) if each.to_database is not _same]
     if not converted:
         return values
 

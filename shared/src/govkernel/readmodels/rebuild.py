@@ -51,7 +51,14 @@ from govkernel.readmodels.digests import (
     stream_digests,
 )
 from govkernel.readmodels.fold import Past
-from govkernel.readmodels.handler import ORDER_OF_HISTORY, ReadModelHandler, kept_record, past_record
+from govkernel.readmodels.handler import (
+    ORDER_OF_HISTORY,
+    ReadModelHandler,
+    as_texts,
+    from_texts,
+    kept_record,
+    past_record,
+)
 from govkernel.readmodels.model import ReadModel
 from govkernel.readmodels.replay import Place, Replay
 from govkernel.readmodels.tables import HISTORY, PAST_COLUMNS, ROWS, columns_of
@@ -413,9 +420,10 @@ class Rebuild:
         # An index on ranges of blocks is worth something only if a block's rows ended together.
         async with connection.transaction():
             await connection.execute(f"SET LOCAL work_mem = '{SORT_MEMORY}'")
+            columns = columns_of(self.model) + PAST_COLUMNS
             await connection.execute(
-                f'INSERT INTO "{new.schema}"."{HISTORY}" SELECT * FROM "{new.schema}"."{STAGED}" '  # noqa: S608
-                f"ORDER BY {ORDER_OF_HISTORY}",
+                f'INSERT INTO "{new.schema}"."{HISTORY}" SELECT {from_texts(columns)} '  # noqa: S608
+                f'FROM "{new.schema}"."{STAGED}" ORDER BY {ORDER_OF_HISTORY}',
                 timeout=LONGEST_QUERY_S,
             )
             await connection.execute(f'DROP TABLE "{new.schema}"."{STAGED}"')
@@ -427,7 +435,8 @@ class Rebuild:
             schema_name=new.schema,
             columns=[name for name, _ in columns_of(self.model)],
             records=_in_turns(
-                record(stream, key, kept)
+                # COPY takes the array as it is.
+                (*record(stream, key, kept)[:-1], kept.provenance)
                 for stream, _, rows in replay.streams()
                 for key, kept in sorted(rows.kept.items())
             ),
@@ -632,14 +641,15 @@ class _Staged:
     def __init__(self, connection: Connection, model: ReadModel[Any], new: Build) -> None:
         self._connection = connection
         self._schema = new.schema
-        self._columns = [name for name, _ in columns_of(model) + PAST_COLUMNS]
+        self._columns = columns_of(model) + PAST_COLUMNS
         self._record = past_record(model)
         self._waiting: list[tuple[Any, ...]] = []
         self._writing: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Self:
         await self._connection.execute(
-            f'CREATE UNLOGGED TABLE "{self._schema}"."{STAGED}" (LIKE "{self._schema}"."{HISTORY}")'
+            f'CREATE UNLOGGED TABLE "{self._schema}"."{STAGED}" AS SELECT {as_texts(self._columns)} '  # noqa: S608
+            f'FROM "{self._schema}"."{HISTORY}" WITH NO DATA'
         )
         return self
 
@@ -668,15 +678,14 @@ class _Staged:
     async def _write(self) -> None:
         await self.settle()
         records, self._waiting = self._waiting, []
-        self._writing = asyncio.create_task(
-            self._connection.copy_records_to_table(
-                STAGED,
-                schema_name=self._schema,
-                columns=self._columns,
-                records=records,
-                timeout=LONGEST_QUERY_S,
-            )
+        copied = self._connection.copy_records_to_table(
+            STAGED,
+            schema_name=self._schema,
+            columns=[name for name, _ in self._columns],
+            records=records,
+            timeout=LONGEST_QUERY_S,
         )
+        self._writing = asyncio.create_task(copied)
 
 
 async def _digests(connection: Connection, build: Build, columns: Iterable[str] | None) -> StreamDigests:

@@ -27,7 +27,7 @@ from sqlalchemy import Column as SqlColumn
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
-from govkernel.readmodels.model import ReadModel, Row, fields_of
+from govkernel.readmodels.model import ReadModel, Row
 
 VIEWS: Final = "read"
 """The schema of the stable views."""
@@ -67,13 +67,13 @@ def columns_of(model: ReadModel[Any]) -> tuple[tuple[str, str], ...]:
     """The columns of a model's rows, in order, with their types; history has `PAST_COLUMNS` after them."""
     return (
         *KEPT_COLUMNS,
-        *((field.name, field.column) for field in fields_of(model.row)),
+        *((field.name, field.column) for field in model.fields),
         ("provenance", "integer[]"),
     )
 
 
 def _columns(model: ReadModel[Any], *, history: bool) -> list[SqlColumn[Any]]:
-    nullable = {field.name for field in fields_of(model.row) if field.nullable}
+    nullable = {field.name for field in model.fields if field.nullable}
     pairs = columns_of(model) + (PAST_COLUMNS if history else ())
     return [
         SqlColumn(
@@ -145,4 +145,4 @@ def as_of(
 
 def decode_row(model: ReadModel[Row], values: Any) -> Row:
     """A row of the model from a database row's mapping, of asyncpg or SQLAlchemy, which may have more columns."""
-    return model.row(**{field.name: field.from_database(values[field.name]) for field in fields_of(model.row)})
+    return model.row(**{field.name: field.from_database(values[field.name]) for field in model.fields})

@@ -15,7 +15,6 @@ from govkernel.access import NODES, NodeKind, NodeRow, Visible
 from govkernel.domain import BodyId, Name, NodeId, PortfolioId, ProjectId
 from govkernel.http import Bounds
 from govkernel.readmodels import ReadModel, as_of, decode_row, events_behind, views_of
-from govkernel.readmodels.model import fields_of
 from govkernel.tables import consumer_partitions, read_model_builds, watermarks
 from projections.application.bodies import BODIES
 from projections.application.conditions import CONDITIONS
@@ -166,7 +165,7 @@ async def find(connection: AsyncConnection, model: ReadModel[Row], query: Select
 async def find_parts(connection: AsyncConnection, part: type[Row], query: Select[Any]) -> list[Found[Row]]:
     """As `find`, but only a part of each row: over a whole portfolio, decoding what nobody reads takes longest."""
     wanted = {field.name for field in fields(part)}  # type: ignore[arg-type]  # every key of PARTS is a dataclass
-    places = [(place, field) for place, field in enumerate(fields_of(PARTS[part].row)) if field.name in wanted]
+    places = [(place, field) for place, field in enumerate(PARTS[part].fields) if field.name in wanted]
     decoded = [field for _, field in places]
     columns = query.selected_columns
     lean = query.with_only_columns(
