@@ -93,6 +93,16 @@ def test_a_skipped_event_whose_turn_never_comes_is_discarded_alone() -> None:
     assert replay.parked == {}
 
 
+def test_an_event_that_was_skipped_in_a_topic_before_this_one_is_known_by_its_hash_wherever_it_lies() -> None:
+    stream = Stream("projects")
+    first, skipped, third = (stream.add(PhaseStarted(phase)) for phase in ("design", "build", "test"))
+    replay = Replay(PHASES, CATALOGUE, skipped_elsewhere=[skipped.hash])
+    replay.take(0, records(first, skipped, third, stream=stream))
+    replay.finish(())
+    assert rows(replay, stream) == {"design": False, "test": False}
+    assert replay.parked == {}
+
+
 def test_a_stream_that_an_operator_put_right_goes_on_and_what_blocked_it_stays_listed() -> None:
     stream = Stream("projects")
     read = records(stream.add(PhaseStarted("design")), b"garbage", stream.add(PhaseCompleted("design")), stream=stream)

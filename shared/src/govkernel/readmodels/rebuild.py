@@ -160,6 +160,7 @@ class _Snapshot:
 
     partitions: list["asyncpg.Record"]
     skipped: frozenset[Place]
+    skipped_elsewhere: frozenset[bytes]
     set_aside: frozenset[Place]
     blocked: frozenset[UUID]
 
@@ -381,16 +382,19 @@ class Rebuild:
         documents = await connection.fetch(
             "SELECT document FROM events WHERE type = 'operations.RecordSkipped'", timeout=LONGEST_QUERY_S
         )
-        skips = [self.catalogue.decode(bytes(row["document"])).event for row in documents]
+        decoded = (self.catalogue.decode(bytes(row["document"])).event for row in documents)
+        skips = [
+            skip
+            for skip in decoded
+            if isinstance(skip, RecordSkipped)
+            and skip.consumer.rpartition("/")[0] == self.model.name
+            and skip.topic == self.model.topic
+        ]
+        here = {None, *(row["topic_id"] for row in partitions)}
         return _Snapshot(
             partitions,
-            frozenset(
-                (skip.partition, skip.offset)
-                for skip in skips
-                if isinstance(skip, RecordSkipped)
-                and skip.consumer.rpartition("/")[0] == self.model.name
-                and skip.topic == self.model.topic
-            ),
+            frozenset((skip.partition, skip.offset) for skip in skips if skip.topic_id in here),
+            frozenset(bytes.fromhex(skip.hash) for skip in skips if skip.topic_id not in here and skip.hash),
             frozenset(
                 (row["partition"], row["record_offset"]) for row in parked if row["kind"] == Kind.SET_ASIDE.value
             ),
@@ -398,7 +402,13 @@ class Rebuild:
         )
 
     async def _read(self, connection: Connection, new: Build, snapshot: _Snapshot) -> tuple[Replay[Any], int]:
-        replay = Replay(self.model, self.catalogue, skipped=snapshot.skipped, set_aside=snapshot.set_aside)
+        replay = Replay(
+            self.model,
+            self.catalogue,
+            skipped=snapshot.skipped,
+            skipped_elsewhere=snapshot.skipped_elsewhere,
+            set_aside=snapshot.set_aside,
+        )
         ends = snapshot.offsets
         total = sum(ends.values())
         read = 0

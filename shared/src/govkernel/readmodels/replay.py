@@ -48,8 +48,9 @@ class _Held(Generic[Row]):
 class Replay(Generic[Row]):
     """Takes a topic's records in each partition's order, and holds what the live build would hold.
 
-    `skipped` are the records that operators let be skipped, `set_aside` those that a retry has shown not to belong to
-    their streams. Raises NeedsNewerReader.
+    `skipped` are the records that operators let be skipped, `skipped_elsewhere` the hashes of those that were skipped
+    in a topic that this one took the place of. `set_aside` are those that a retry has shown not to belong to their
+    streams. Raises NeedsNewerReader.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class Replay(Generic[Row]):
         catalogue: Catalogue,
         *,
         skipped: Collection[Place] = (),
+        skipped_elsewhere: Collection[bytes] = (),
         set_aside: Collection[Place] = (),
     ) -> None:
         self._model = model
         self._catalogue = catalogue
         self._subscribes = model.subscribes
         self._skipped = frozenset(skipped)
+        self._skipped_elsewhere = frozenset(skipped_elsewhere)
         self._set_aside = frozenset(set_aside)
         self._held: dict[bytes, _Held[Row]] = {}
         self._parked_of: dict[UUID | None, set[int]] = {}
@@ -76,7 +79,7 @@ class Replay(Generic[Row]):
         for record in records:
             arrival = look_at(partition, record.offset, record.key, record.value, service=self._model.service)
             place = partition, record.offset
-            if place in self._skipped:
+            if place in self._skipped or arrival.hash in self._skipped_elsewhere:
                 self._skip(arrival)
             elif place in self._set_aside:
                 self._park(Parking(arrival, Kind.SET_ASIDE, "the stream went on without it"))
