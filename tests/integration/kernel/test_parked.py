@@ -178,6 +178,18 @@ async def test_skipping_garbage_lets_what_waits_behind_it_follow(here: World) ->
     assert await here.parked() == []
 
 
+async def test_what_waits_follows_although_poison_comes_in_the_same_batch(anywhere: World) -> None:
+    documents = anywhere.chain(5)
+    stream = documents[0].stream
+    rival = document(anywhere.service, stream, 2, documents[0].hash, reason="rival")
+    await anywhere.send(documents[4], documents[1], documents[0], rival, documents[2], documents[3])
+    await anywhere.send_raw(stream, b"garbage")
+    consumer = anywhere.consumer(anywhere.handler())
+    await anywhere.read_to_the_end(consumer)
+    await anywhere.read_to_the_end(anywhere.consumer(anywhere.handler("piecemeal"), most_records=1))
+    assert await anywhere.effects() == await anywhere.effects("piecemeal")
+
+
 async def test_what_waits_for_a_missing_event_follows_it_unasked(anywhere: World) -> None:
     documents = anywhere.chain(4)
     consumer = anywhere.consumer(anywhere.handler())
