@@ -77,7 +77,7 @@ class Topic:
 
 
 class MemoryKafka:
-    """A cluster. `chance` decides where offsets have holes, how a send is cut into batches, and what a fetch brings."""
+    """A cluster. `chance` decides where offsets have holes and, with `cuts`, how sends and fetches are cut."""
 
     def __init__(
         self,
@@ -86,12 +86,14 @@ class MemoryKafka:
         clock: Callable[[], datetime] = utc_now,
         chance: random.Random | None = None,
         holes: float = 0.0,
+        cuts: bool = False,
     ) -> None:
         self.reached = reached
         self.clock = clock
         self.chance = chance or random.Random(0)
         self.topics: dict[str, Topic] = {}
         self.context = contextvars.Context()
+        self.cuts = cuts
         self._holes = holes
         self._made = 0
         self._arrival: asyncio.Future[None] | None = None
@@ -150,6 +152,10 @@ class MemoryKafka:
         if self._arrival is None or self._arrival.done():
             self._arrival = asyncio.get_running_loop().create_future()
         await asyncio.wait({self._arrival})
+
+    def cut(self, most: int) -> int:
+        """How many of these are taken at once; at least one."""
+        return self.chance.randint(1, most) if self.cuts else most
 
     def next_batch(self) -> int:
         """A number that no other batch has."""
@@ -225,10 +231,9 @@ class MemoryProducer:
     async def _to_partition(self, topic: str, partition: int, records: Sequence[Unsent]) -> int:
         highest, at = -1, 0
         while at < len(records):
-            some = records[at : at + self._kafka.chance.randint(1, len(records))]
+            some = records[at : at + self._kafka.cut(len(records))]
             number = self._kafka.next_batch()
-            offset = await self._batch(topic, partition, number, some)
-            highest = max(highest, offset)
+            highest = await self._batch(topic, partition, number, some)
             at += len(some)
         return highest
 
@@ -298,7 +303,7 @@ class MemoryReader:
             records = (
                 [each for each in log.records[-(log.end - start) :] if each.offset >= start] if log.end > start else []
             )
-            records = records[: min(left, self._kafka.chance.randint(1, len(records)))] if records and left else []
+            records = records[: min(left, self._kafka.cut(len(records)))] if records else []
             if not records:
                 continue
             left -= len(records)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -12,7 +12,7 @@ import pytest
 from tests.integration.kernel.carrying import World, WorldInMemory, chain, document, until
 
 from govevents.document import Document, read_envelope
-from govkernel.kafka import KafkaAddress, SendFailed
+from govkernel.kafka import KafkaAddress, Outgoing, SendFailed
 from govkernel.postgres import create_pool
 from govkernel.relay import LeadershipLost, Step
 from govkernel.relay.postgres import LARGEST_CHUNK_BYTES
@@ -258,6 +258,36 @@ async def test_a_send_that_fails_ends_the_pass_and_is_repeated(world: World, num
         await relay.one_pass()
     assert len((await world.read())[stream]) == 5 * number + (min(5, 12 - 5 * number) if acknowledged else 0)
     assert await relay.one_pass() == 12
+    await world.assert_carried()
+
+
+async def test_what_kafka_has_already_without_saying_where_is_sent_again(world: World) -> None:
+    class Forgetful:
+        """Kafka has a batch whose acknowledgement was lost, and remembers no more of it."""
+
+        def __init__(self) -> None:
+            self.inner = world.producer()
+            self.first = not unsure
+
+        async def send(self, topic: str, batch: Sequence[Outgoing]) -> Mapping[int, int]:
+            acknowledged = await self.inner.send(topic, batch)
+            if self.first:
+                unsure.append(self)
+            return dict.fromkeys(acknowledged, -1) if self.first else acknowledged
+
+        async def put(self, topic: str, key: bytes, value: bytes) -> None:
+            await self.inner.put(topic, key, value)
+
+        async def abort(self) -> None:
+            await self.inner.abort()
+
+    unsure: list[Forgetful] = []
+    relay = world.relay(producer=Forgetful)
+    await world.insert(*chain(uuid4(), 1))
+    with pytest.raises(SendFailed, match="doesn't say where"):
+        await relay.one_pass()
+    assert await relay.one_pass() == 1
+    assert max((await relay.status()).acknowledged.values()) >= 1, "the watermark speaks of this offset"
     await world.assert_carried()
 
 

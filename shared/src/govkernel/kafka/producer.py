@@ -61,6 +61,8 @@ class EventProducer:
     async def send(self, topic: str, batch: Sequence[Outgoing]) -> dict[int, int]:
         """Send records in their order per stream; the highest acknowledged offset of each partition.
 
+        It is -1 where Kafka says only that it had the last of the records already.
+
         Raises SendFailed if not every record was acknowledged in time; TopicMissing.
         """
         return await self._or_begin_anew(self._send_events(topic, batch))
@@ -154,6 +156,7 @@ class EventProducer:
             batch = batches.popleft()
             # One batch of a partition at a time: behind one that fails, the next could still arrive.
             acknowledgement = await (await producer.send_batch(batch.builder, topic, partition=partition))
-            if acknowledgement.offset >= 0:
-                highest = acknowledgement.offset + batch.records - 1
+            # Where Kafka knows only that it has the batch already, the offsets of those before it say too little.
+            known = acknowledgement.offset >= 0
+            highest = acknowledgement.offset + batch.records - 1 if known else -1
         return highest

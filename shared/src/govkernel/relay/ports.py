@@ -16,7 +16,10 @@ class Producer(Protocol):
     """What the relay sends with."""
 
     async def send(self, topic: str, batch: Sequence[Outgoing]) -> Mapping[int, int]:
-        """Send in order per stream and await every acknowledgement; the highest offset of each partition."""
+        """Send in order per stream and await every acknowledgement; the highest offset of each partition.
+
+        It is -1 where Kafka says only that it had the last of the records already.
+        """
 
     async def put(self, topic: str, key: bytes, value: bytes) -> None:
         """Set the value of a key of a compacted topic."""

@@ -29,7 +29,7 @@ import asyncpg
 from govevents.catalogue import WATERMARK_TOPIC, topic_of
 from govevents.document import Document, canonical
 from govevents.operations import DatabaseVouchedFor
-from govkernel.kafka import KafkaUnavailable, Outgoing, TopicIdentity, TopicMissing
+from govkernel.kafka import KafkaUnavailable, Outgoing, SendFailed, TopicIdentity, TopicMissing
 from govkernel.postgres import UNAVAILABLE, Connection
 from govkernel.relay import checkpoint as rows
 from govkernel.relay.checkpoint import Checkpoint, DatabaseIdentity, LeadershipLost
@@ -331,13 +331,16 @@ class Relay:
         if asyncio.get_running_loop().time() >= self._identified_at + TOPIC_KNOWN_S:
             await self._identity(self._held.topic)
         for partition, offset in (await self._while_leading(self._producer.send(self.topic, batch))).items():
-            if 0 <= offset <= acknowledged.get(partition, -1):
+            if offset < 0:
+                # The watermark has to name an offset behind which everything lies: a new producer will get one.
+                raise SendFailed(f"{self.topic}/{partition}: Kafka has the records already, and doesn't say where")
+            if offset <= acknowledged.get(partition, -1):
                 raise TopicCut(
                     f"{self.topic}/{partition}: a new record got offset {offset}, but {acknowledged[partition]} had "
                     "been acknowledged: the topic lost records. Look for the reason, then let the relay send "
                     "everything again"
                 )
-            acknowledged[partition] = max(offset, acknowledged.get(partition, -1))
+            acknowledged[partition] = offset
 
     async def _publish_watermark(self) -> None:
         now = asyncio.get_running_loop().time()
