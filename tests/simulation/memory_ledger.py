@@ -23,30 +23,40 @@ class MemoryLedger:
         return await memory(connection).ask(lambda on: self._append(on, items))
 
     async def _append(self, on: Transaction, items: Sequence[Append]) -> Reply:
-        await self._lock(on, items)
+        await self.lock(on, items)
         await on.step()
         clock = on.database.clock()
         verified = on.database.checkpoint.database == on.database.identity()
-        clocks = [item.clock for item in items]
-        if (
-            not verified
-            or min(clocks) < clock - LARGEST_CLOCK_DIFFERENCE
-            or max(clocks) > clock + LARGEST_CLOCK_DIFFERENCE
-        ):
+        if not verified or not all(self.in_time(clock, item.clock) for item in items):
             return Reply(False, verified, clock)
         await on.step()
         expected: dict[UUID, Head] = {}
         for item in items:
             for head in (item.expected, *item.relies_on):
                 expected.setdefault(head.stream, head)
-        moved = [now for head in expected.values() if (now := self._head(on, head.stream)) != head]
+        heads = {stream: self._head(on, stream) for stream in expected}
+        moved = [now for stream, now in heads.items() if self.is_moved(expected[stream], now)]
         answered = [item.command for item in items if on.get(("commands", item.command)) is not None]
         if moved or answered:
             return Reply(False, True, clock, tuple(moved), tuple(answered))
         await self._write(on, items)
         return Reply(True, True, clock)
 
-    async def _lock(self, on: Transaction, items: Sequence[Append]) -> None:
+    # The steps of the database's function.
+
+    def in_time(self, clock: datetime, item: datetime) -> bool:
+        return abs(clock - item) <= LARGEST_CLOCK_DIFFERENCE
+
+    def is_moved(self, expected: Head, now: Head) -> bool:
+        return expected != now
+
+    async def insert_command(self, on: Transaction, row: Row) -> bool:
+        return await on.insert(("commands", row["command"]), row)
+
+    async def insert_event(self, on: Transaction, row: Row) -> None:
+        await on.insert_event(row)
+
+    async def lock(self, on: Transaction, items: Sequence[Append]) -> None:
         locks: dict[int, bool] = {}
         for item in items:
             for head in item.relies_on:
@@ -68,12 +78,13 @@ class MemoryLedger:
                 "refusal": refusal_json(item.refusal),
                 "recorded_at": item.clock,
             }
-            if not await on.insert(("commands", item.command), row):
+            if not await self.insert_command(on, row):
                 raise asyncpg.UniqueViolationError("a rival has answered a command of this batch meanwhile")
         await on.step()
         documents = [document for item in items for document in item.documents]
         for document in sorted(documents, key=lambda each: (each.stream.int, each.version)):
-            await on.insert_event(
+            await self.insert_event(
+                on,
                 {
                     "stream": document.stream,
                     "version": document.version,
@@ -82,7 +93,7 @@ class MemoryLedger:
                     "recorded_at": document.recorded_at,
                     "document": document.body,
                     "hash": document.hash,
-                }
+                },
             )
         await on.step()
         for item in items:

@@ -540,6 +540,17 @@ async def test_a_due_timer_fires_once_over_two_replicas(ledger: Ledger, kept: Ke
     assert await replicas[0].fire_due() == 0
 
 
+async def test_a_timer_waits_where_the_clock_is_set_back_while_it_fires(ledger: Ledger) -> None:
+    jar = uuid4()
+    await do(ledger, jar, OpenJar(3, shelf="timed"))
+    timers = Timers(ledger, [JAR])
+    true, looks = ledger.clock, iter([timedelta(), timedelta(seconds=-3)])
+    ledger.clock = lambda: true() + next(looks)
+    assert await timers.fire_due() == 0
+    ledger.clock = true
+    assert await timers.fire_due() == 1
+
+
 async def test_a_timer_of_a_simulated_event_waits_for_the_demo_clock(ledger: Ledger) -> None:
     from govevents.document import Origin
 

@@ -62,6 +62,9 @@ class Timers:
                     loaded = await self._ledger.load(aggregate, row["stream"], connection=connection)
                     intent = Intent(aggregate, row["stream"], aggregate.on_deadline(row["name"], at))
                     item, _after = self._ledger.prepare(context, intent, loaded)
+                    if not simulated and item.clock < row["due"]:
+                        # The clock was set back meanwhile: what is about to be recorded would be earlier than its due.
+                        return False
                     (outcome,) = await self._ledger.append(connection, [item])
                     if isinstance(outcome, Conflict):
                         raise _LostRace
