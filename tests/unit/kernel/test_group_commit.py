@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from random import Random
 from uuid import UUID, uuid4
 
 import pytest
+from tests.simulation.loop import SimulatedLoop
 
 from govevents.document import Document
 from govkernel.ledger import Append, Appended, Conflict, Head, LedgerUnavailable
@@ -249,3 +251,26 @@ async def test_what_was_not_sent_within_its_time_is_refused_and_never_written(da
     await database.commit(1)
     assert [type(task.result()) for task in first] == [Appended] * 2
     assert len(database.batches) == 2
+
+
+def test_what_has_waited_its_time_is_refused_at_that_time_however_the_clock_is_rounded() -> None:
+    async def never(_batch: Sequence[Append]) -> Sequence[Outcome]:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    async def refused(after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        commits = GroupCommit(never, lambda _item, _after, _outcome: None)
+        under_way = [asyncio.create_task(commits.submit(item(uuid4()))) for _ in range(2)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with pytest.raises(LedgerUnavailable, match="not written"):
+            await commits.submit(item(uuid4()))
+        for task in under_way:
+            task.cancel()
+
+    chance = Random(7)
+    for _ in range(50):
+        loop = SimulatedLoop(chance, most_steps=200)  # type: ignore[abstract]  # sockets and threads are not its
+        loop.run_until_complete(refused(chance.uniform(0.0, 100.0)))
+        loop.close()

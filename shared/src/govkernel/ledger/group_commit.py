@@ -208,7 +208,8 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         self._expiry = None
         now = loop.time()
-        while self._waiting and now - self._waiting[0].since >= self._longest_wait_s:
+        # By the very sum that it was called for: a difference may be rounded to less, and would call it again at once.
+        while self._waiting and self._waiting[0].since + self._longest_wait_s <= now:
             self._answer(
                 self._waiting.popleft(),
                 LedgerUnavailable(f"not written: the database has taken nothing for {self._longest_wait_s:g} s"),
