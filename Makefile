@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo clean-demo test lint types imports unit contract integration e2e faults bench format schemas lock clean
+.PHONY: help install demo clean-demo test lint types imports unit contract integration e2e simulate faults bench format schemas lock clean
 
 help: ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ e2e: $(STAMP) ## Several services at once
 
 bench: $(STAMP) $(PEERS)/complete ## What it costs beside what its parts can do; ROWS="append-*" chooses, OPTIONS="--quick" and others
 	@set -f; $(BIN)/python -m tests.benchmarks $(ROWS) $(OPTIONS)
+
+simulate: $(STAMP) ## Play seeds of the kernel over databases and Kafka in memory: SIM_SEEDS, SIM_SEED, SIM_BUGS=all
+	@$(BIN)/python -m tests.simulation
 
 faults: $(STAMP) ## Break real processes by a seed, heal them, judge what is left; FAULT_SECONDS, FAULT_SEED, FAULT_BUGS=all
 	@$(BIN)/python -m tests.faults

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from tests.faults import jars, tallies
 from tests.faults.consumed import Outcome, Record, consume
-from tests.faults.evidence import BoardRows, CommandRow, EventRow, Evidence, definitions, replayed
+from tests.faults.evidence import BoardRows, CommandRow, EventRow, Evidence, replayed
 from tests.faults.history import Answered, Asked, Began, Entry, Injected, Operation, operations
 from tests.faults.services import CATALOGUE, purse_of
 from tests.faults.worker import Kind
@@ -157,7 +157,7 @@ class Case:
     def outcomes(self) -> dict[Kind, dict[str, Outcome]]:
         """What each consumer must have made of its topic."""
         found: dict[Kind, dict[str, Outcome]] = {}
-        for kind, definition in definitions(self.evidence.names).items():
+        for kind, definition in self.evidence.definitions().items():
             found[kind] = {}
             for reacts in definition.reactions:
                 found[kind][reacts.name(definition.name)] = self._outcome(
@@ -452,7 +452,7 @@ def _decided(aggregate: Aggregate[Any, Any, Any], command: Any, state: Any) -> s
 
 def the_model_explains_every_event(case: Case) -> Iterator[str]:
     """Replayed through the pure model, each command gives the very events that were appended, and somebody asked."""
-    for kind, definition in definitions(case.evidence.names).items():
+    for kind, definition in case.evidence.definitions().items():
         aggregates = {aggregate.name: aggregate for aggregate in definition.aggregates}
         for stream, steps in case.steps[kind].items():
             aggregate = aggregates[steps[0].events[0].envelope.subject.partition("/")[0]]
@@ -605,7 +605,7 @@ def watermarks_tell_the_truth(case: Case) -> Iterator[str]:
 
 def reactions_come_once(case: Case) -> Iterator[str]:
     """Each event that a service reacts to has had its reaction, once, and no reaction has another cause."""
-    for kind, definition in definitions(case.evidence.names).items():
+    for kind, definition in case.evidence.definitions().items():
         done: Counter[tuple[str, UUID]] = Counter()
         for steps in case.steps[kind].values():
             for step in steps:
@@ -709,7 +709,7 @@ def board_pairs(case: Case) -> Mapping[str, tuple[BoardRows, BoardRows]]:
             case.evidence.boards[model.name],
             replayed(model, case.outcomes[kind][model.name].applied),
         )
-        for kind, definition in definitions(case.evidence.names).items()
+        for kind, definition in case.evidence.definitions().items()
         for model in definition.read_models
         if model.name in case.evidence.boards
     }

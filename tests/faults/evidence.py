@@ -94,7 +94,7 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that a run leaves. `consumers` is by service and consumer, `boards` by the read model's name."""
+    """Everything that a run leaves, of the `services` that took part. `consumers` is by service and consumer, `boards` by the read model's name."""
 
     names: Names
     ledgers: Mapping[Kind, LedgerRows]
@@ -102,6 +102,11 @@ class Evidence:
     consumers: Mapping[Kind, Mapping[str, ConsumerRows]] = field(default_factory=dict)
     boards: Mapping[str, BoardRows] = field(default_factory=dict)
     watermarks: tuple[Watermark, ...] = ()
+    services: Mapping[Kind, ServiceDefinition] | None = None
+
+    def definitions(self) -> Mapping[Kind, ServiceDefinition]:
+        """What took part: where nothing else is said, a round's services as they are."""
+        return definitions(self.names) if self.services is None else self.services
 
 
 @cache
@@ -163,11 +168,12 @@ async def gather(databases: Mapping[Kind, str], kafka: str, names: Names) -> Evi
                     boards[model.name] = await _board(connection, model)
         finally:
             await connection.close()
-    marks = [_watermark(record.value or b"") for record in await _records(kafka, WATERMARK_TOPIC)]
+    marks = [watermark_of(record.value or b"") for record in await _records(kafka, WATERMARK_TOPIC)]
     return Evidence(names, ledgers, topics, consumers, boards, tuple(marks))
 
 
-def _watermark(value: bytes) -> Watermark:
+def watermark_of(value: bytes) -> Watermark:
+    """What a record of the watermarks' topic says."""
     said = json.loads(value)
     offsets = {int(partition): offset for partition, offset in said["offsets"].items()}
     return Watermark(said["service"], datetime.fromisoformat(said["recorded_until"]), offsets)

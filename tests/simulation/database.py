@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import contextvars
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
+from tests.simulation.loop import Process, process
 
 from govkernel.postgres import Connection
 from govkernel.relay import Checkpoint, DatabaseIdentity
@@ -62,7 +63,7 @@ class Transaction:
         self._snapshot: tuple[int, int] | None = None
         self.written: dict[Key, Row | None] = {}
         self.events: list[Row] = []
-        database.open.add(self)
+        database.open[self] = None
 
     async def step(self) -> None:
         """Let others go on between two statements of a function."""
@@ -96,6 +97,13 @@ class Transaction:
     async def lock(self, *key: Any, shared: bool = False) -> None:
         """Wait for a lock until it is this transaction's. Raises asyncpg.DeadlockDetectedError."""
         await self.database.locks.take(self, key, shared=shared)
+        self._check()
+
+    def _check(self) -> None:
+        if self not in self.database.open:
+            # Whoever it was for is gone, but what the server was doing went on until here.
+            self.database.locks.release(self)
+            raise asyncpg.AdminShutdownError("terminating connection due to administrator command")
 
     async def insert(self, key: Key, row: Row) -> bool:
         """Insert a row; False where one is there, once whoever had inserted it has ended."""
@@ -114,12 +122,20 @@ class Transaction:
         """Insert an event under the next number. Raises what PostgreSQL raises for a place that is taken."""
         if len(row["document"]) > LARGEST_DOCUMENT:
             raise asyncpg.CheckViolationError("the document is too large")
-        seq = self.database.next_seq
-        self.database.next_seq += 1
+        numbered = self._numbered(row)
         await self.lock("events", row["stream"], row["version"])
         if any(each["version"] == row["version"] for each in self.stream(row["stream"])):
             raise asyncpg.UniqueViolationError(f"{row['stream']}@{row['version']} is there already")
-        self.events.append({**row, "seq": seq, "txid": self.writes()})
+        self.events.append(numbered)
+
+    def insert_event_anywhere(self, row: Row) -> None:
+        """Insert an event as a table does that has lost its unique constraint."""
+        self.events.append(self._numbered(row))
+
+    def _numbered(self, row: Row) -> Row:
+        seq = self.database.next_seq
+        self.database.next_seq += 1
+        return {**row, "seq": seq, "txid": self.writes()}
 
     def snapshot(self) -> tuple[int, int]:
         """How many events were committed, and the lowest id of those transactions that had not ended."""
@@ -148,10 +164,13 @@ class Transaction:
         """Let everybody see what was written."""
         if self.xid is not None:
             await self.database.reached("commit")
-        if self not in self.database.open:
-            raise asyncpg.AdminShutdownError("the server stops")
+        self._check()
         self.database.commit(self)
         self._end()
+
+    def holds(self) -> bool:
+        """Whether anybody may wait for its end."""
+        return self.database.locks.held_by(self)
 
     def rollback(self) -> None:
         """Undo everything."""
@@ -159,7 +178,7 @@ class Transaction:
             self._end()
 
     def _end(self) -> None:
-        self.database.open.discard(self)
+        self.database.open.pop(self, None)
         self.database.locks.release(self)
 
 
@@ -169,7 +188,7 @@ class Locks:
     def __init__(self) -> None:
         self._holders: dict[Key, dict[Transaction, bool]] = {}
         self._waiting: defaultdict[Key, list[asyncio.Future[None]]] = defaultdict(list)
-        self._held: defaultdict[Transaction, set[Key]] = defaultdict(set)
+        self._held: defaultdict[Transaction, dict[Key, None]] = defaultdict(dict)
 
     def against(self, transaction: Transaction, key: Key, *, shared: bool = False) -> frozenset[Transaction]:
         """Who keeps a transaction from this lock."""
@@ -192,7 +211,11 @@ class Locks:
                 transaction.waits_for = frozenset()
         holders = self._holders.setdefault(key, {})
         holders[transaction] = holders.get(transaction, False) or not shared
-        self._held[transaction].add(key)
+        self._held[transaction][key] = None
+
+    def held_by(self, transaction: Transaction) -> bool:
+        """Whether a transaction holds anything."""
+        return transaction in self._held
 
     def _circle(self, start: Transaction) -> bool:
         seen: set[Transaction] = set()
@@ -224,8 +247,8 @@ class MemoryDatabase:
     tables: defaultdict[str, dict[Key, Row]] = field(default_factory=lambda: defaultdict(dict))
     log: list[Row] = field(default_factory=list)
     streams: dict[UUID, list[Row]] = field(default_factory=dict)
-    open: set[Transaction] = field(default_factory=set)
-    connections: "set[MemoryConnection]" = field(default_factory=set)
+    open: dict[Transaction, None] = field(default_factory=dict)
+    connections: "dict[MemoryConnection, None]" = field(default_factory=dict)
     next_xid: int = FIRST_XID
     next_seq: int = 1
     next_id: int = 1
@@ -291,12 +314,22 @@ class MemoryDatabase:
         for connection in list(self.connections):
             connection.lose(stopping=True)
 
+    def drop_connections_of(self, owner: Process) -> None:
+        """Notice that a process is gone: what it has asked for is done to its end, what it has begun is undone."""
+        for connection in list(self.connections):
+            if connection.owner is owner:
+                connection.lose()
+
     def restart(self) -> None:
         """Lose every connection and all that was not committed, and come back as a server that started now."""
         self.drop_connections()
         for transaction in list(self.open):
             transaction.rollback()
         self.started_at = self.clock()
+
+    def later(self, delay_s: float, callback: Callable[..., object], *arguments: Any) -> None:
+        """Have something happen after a while that belongs to no client."""
+        asyncio.get_running_loop().call_later(delay_s, callback, *arguments, context=self.context.copy())
 
     def pool(self, *, largest: int = 10) -> "MemoryPool":
         """What lends connections to one process."""
@@ -333,6 +366,16 @@ class MemoryPool:
         """Nothing is kept open between two loans."""
 
 
+class _Said(Generic[T]):
+    """What the server answers: a result or an error; it has neither where the connection was lost."""
+
+    __slots__ = ("error", "result")
+    result: T
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+
 class MemoryConnection:
     """A client's connection to the server."""
 
@@ -342,7 +385,8 @@ class MemoryConnection:
         self._serving: asyncio.Task[Any] | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._lost = False
-        database.connections.add(self)
+        self.owner = process()
+        database.connections[self] = None
 
     async def ask(self, work: Callable[[Transaction], Awaitable[T]], *, timeout_s: float | None = None) -> T:
         """Have the server do something, in the transaction that is open or in one of its own."""
@@ -351,30 +395,45 @@ class MemoryConnection:
             self._idle.cancel()
             self._idle = None
         try:
-            async with asyncio.timeout(timeout_s):
-                await self.database.reached("ask")
-                self._check()
-                serving = self._serve(self._do(work))
-                self._serving = serving
-                await asyncio.wait({serving})
-                await self.database.reached("answer")
-                self._check()
+            if timeout_s is None:
+                said = await self._said(work)
+            else:
+                async with asyncio.timeout(timeout_s):
+                    said = await self._said(work)
         except BaseException:
             # What the server makes of it goes on without this client.
             self.lose(stopping=True)
             raise
         self._note_idle()
-        return serving.result()
+        if said.error is not None:
+            raise said.error
+        return said.result
+
+    async def _said(self, work: Callable[[Transaction], Awaitable[T]]) -> "_Said[T]":
+        await self.database.reached("ask")
+        self._check()
+        answer: asyncio.Future[_Said[T]] = asyncio.get_running_loop().create_future()
+        self._serving = asyncio.get_running_loop().create_task(
+            self._serve(work, answer), context=self.database.context.copy()
+        )
+        said = await answer
+        await self.database.reached("answer")
+        self._check()
+        return said
 
     def _check(self) -> None:
         if self._lost:
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
-    def _serve(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        serving = asyncio.get_running_loop().create_task(work, context=self.database.context.copy())
-        # What nobody waits for any more may fail unheard.
-        serving.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return serving
+    async def _serve(self, work: Callable[[Transaction], Awaitable[T]], answer: "asyncio.Future[_Said[T]]") -> None:
+        said: _Said[T] = _Said()
+        try:
+            said.result = await self._do(work)
+        except Exception as error:
+            said.error = error
+        finally:
+            if not answer.done():
+                answer.set_result(said)
 
     async def _do(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         transaction = self._transaction or Transaction(self.database)
@@ -392,7 +451,7 @@ class MemoryConnection:
         return result
 
     def _note_idle(self) -> None:
-        if self._transaction is not None and self._transaction.idle_timeout_s is not None:
+        if not self._lost and self._transaction is not None and self._transaction.idle_timeout_s is not None:
             self._idle = asyncio.get_running_loop().call_later(
                 self._transaction.idle_timeout_s, self.lose, context=self.database.context
             )
@@ -401,12 +460,12 @@ class MemoryConnection:
     async def transaction(self, *, isolation: str = "read_committed", readonly: bool = False) -> AsyncIterator[None]:
         """A transaction, or within one a savepoint."""
         outer = self._transaction
+        self._check()
+        # Neither a beginning nor the end of what has written and locked nothing is worth a statement of its own here.
         if outer is None:
-            await self.ask(_nothing)
             own = self._transaction = Transaction(self.database, repeatable_read=isolation == "repeatable_read")
             saved = None
         else:
-            await self.ask(_nothing)
             own, saved = outer, outer.savepoint()
         try:
             yield
@@ -414,9 +473,13 @@ class MemoryConnection:
             with contextlib.suppress(asyncpg.PostgresConnectionError, TimeoutError):
                 await self._undo(own, saved)
             raise
-        if saved is None:
+        if saved is not None:
+            return
+        if own.xid is not None or own.holds():
             await self.ask(_commit)
-            self._transaction = None
+        else:
+            own.rollback()
+        self._transaction = None
 
     async def _undo(self, own: Transaction, saved: Any) -> None:
         own.failed = False
@@ -435,7 +498,7 @@ class MemoryConnection:
         if self._lost:
             return
         self._lost = True
-        self.database.connections.discard(self)
+        self.database.connections.pop(self, None)
         transaction, self._transaction = self._transaction, None
         serving = self._serving
         if self._idle is not None:
@@ -444,7 +507,7 @@ class MemoryConnection:
             if stopping:
                 serving.cancel()
             if transaction is not None:
-                serving.add_done_callback(lambda _done: transaction.rollback())
+                serving.add_done_callback(lambda _done: transaction.rollback(), context=self.database.context)
         elif transaction is not None:
             transaction.rollback()
 
