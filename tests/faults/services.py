@@ -22,7 +22,9 @@ from govkernel.processes import Reacts, ServiceDefinition
 SHELF: Final = NodeId(UUID("00000000-0000-4000-8000-000000000001"))
 ACTION: Final = "jar.use"
 
-CATALOGUE: Final = Catalogue.of([*EVERYTHING.events.values(), *jars.EVENTS, *tallies.EVENTS, *mint.EVENTS])
+CATALOGUE: Final = Catalogue.of(
+    [*EVERYTHING.events.values(), *jars.EVENTS, *tallies.EVENTS, *mint.EVENTS], EVERYTHING.upcasters
+)
 
 
 @dataclass(frozen=True, slots=True)
