@@ -66,7 +66,7 @@ DEFINITION = ServiceDefinition(
     policy=Path(__file__).with_name("jar_policy.toml"),
     aggregates=(JAR,),
     reactions=(Reacts(service=HEARS, events=(ProjectTerminated,), react=lambda _, __: ()),) if HEARS else (),
-    catalogue=Catalogue.of([*EVERYTHING.events.values(), *CATALOGUE.events.values()]),
+    catalogue=Catalogue.of([*EVERYTHING.events.values(), *CATALOGUE.events.values()], EVERYTHING.upcasters),
 )
 
 if __name__ == "__main__":
