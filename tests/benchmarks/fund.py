@@ -90,7 +90,7 @@ def evolve(fund: Fund, happened: Event) -> Fund:
 
 FUND: Final = Aggregate("fund", Fund(), decide, evolve)
 
-CATALOGUE: Final = Catalogue.of([*EVERYTHING.events.values(), FundOpened, MoneyDrawn])
+CATALOGUE: Final = Catalogue.of([*EVERYTHING.events.values(), FundOpened, MoneyDrawn], EVERYTHING.upcasters)
 
 
 @dataclass(frozen=True, slots=True)

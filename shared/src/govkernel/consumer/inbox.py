@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,6 +32,9 @@ MOST_DRAINED: Final = 200
 SHORTEST_IDLE_S: Final = 5.0
 """How long a batch may at least spend between two statements before the database ends it."""
 
+NUMBER: Final = attrgetter("int")
+"""The order of UUIDs, in a fraction of the time that they take to compare themselves."""
+
 AT_FAULT: Final = ("22", "23", "54", "P0")
 """Classes of PostgreSQL's errors that data cause; other classes speak of the database or of the code."""
 
@@ -57,6 +61,18 @@ class Taken:
     lost: frozenset[int]
     misplaced: dict[int, int]
     stopped: dict[int, Stopped]
+
+    @classmethod
+    def together(cls, parts: Sequence["Taken"]) -> "Taken":
+        """What became of batches of different partitions."""
+        return cls(
+            sum(each.applied for each in parts),
+            sum(each.parked for each in parts),
+            {partition: at for each in parts for partition, at in each.positions.items()},
+            frozenset(partition for each in parts for partition in each.lost),
+            {partition: at for each in parts for partition, at in each.misplaced.items()},
+            {partition: stopped for each in parts for partition, stopped in each.stopped.items()},
+        )
 
 
 class Inbox:
@@ -203,7 +219,7 @@ class Inbox:
         return (await self._streams(connection, [stream], ()))[stream].guard
 
     async def _intake(self, connection: Connection, batch: Sequence[Arrival]) -> Intake:
-        streams = sorted({arrival.stream for arrival in batch if arrival.stream is not None})
+        streams = sorted({arrival.stream for arrival in batch if arrival.stream is not None}, key=NUMBER)
         versions = {arrival.envelope.version for arrival in batch if arrival.envelope is not None}
         states = await self._streams(connection, streams, sorted(versions))
         # What waits can only follow where the batch brings what it waits for.
@@ -279,7 +295,7 @@ class Inbox:
 
     async def _save(self, connection: Connection, settlement: Settlement, positions: Mapping[int, int]) -> None:
         if settlement.guards or positions:
-            moves = sorted(settlement.guards.items())
+            moves = sorted(settlement.guards.items(), key=lambda move: move[0].int)
             begun = [(stream, after) for stream, (before, after) in moves if before.version == 0]
             continued = [(stream, before, after) for stream, (before, after) in moves if before.version > 0]
             guards, read = await self._store.save(connection, self._of, begun, continued, positions, self._lease_s)

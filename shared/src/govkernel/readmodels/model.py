@@ -1,7 +1,7 @@
 """What a read model is: a row class, the events of one topic, and a pure fold from the one to the other."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -144,6 +144,21 @@ def to_database(model: ReadModel[Row]) -> Callable[[Row], Values]:
         return tuple(held)
 
     return in_columns
+
+
+def from_database(model: ReadModel[Row]) -> Callable[[Sequence[Any]], Row]:
+    """What makes a model's row of its columns' values, in the order of its fields."""
+    converted = [
+        (place, each.from_database) for place, each in enumerate(model.fields) if each.from_database is not _same
+    ]
+
+    def row(values: Sequence[Any]) -> Row:
+        held = list(values)
+        for place, convert in converted:
+            held[place] = convert(held[place])
+        return model.row(*held)
+
+    return row
 
 
 def _same(value: Any) -> Any:

@@ -54,6 +54,7 @@ from govkernel.readmodels.fold import Past
 from govkernel.readmodels.handler import (
     ORDER_OF_HISTORY,
     ReadModelHandler,
+    as_array,
     as_texts,
     from_texts,
     kept_record,
@@ -439,14 +440,13 @@ class Rebuild:
             await connection.execute(f'DROP TABLE "{new.schema}"."{STAGED}"')
 
     async def _write(self, connection: Connection, new: Build, snapshot: _Snapshot, replay: Replay[Any]) -> None:
-        record = kept_record(self.model)
+        record = kept_record(self.model, as_array)
         await connection.copy_records_to_table(
             ROWS,
             schema_name=new.schema,
             columns=[name for name, _ in columns_of(self.model)],
             records=_in_turns(
-                # COPY takes the array as it is.
-                (*record(stream, key, kept)[:-1], kept.provenance)
+                record(stream, key, kept)
                 for stream, _, rows in replay.streams()
                 for key, kept in sorted(rows.kept.items())
             ),
