@@ -248,6 +248,23 @@ async def test_a_crashed_task_is_shown_and_started_again(failure: BaseException)
     await tasks.stop(timeout_s=1)
 
 
+async def test_a_task_that_does_not_end_when_it_is_cancelled_holds_nobody_up() -> None:
+    tasks = Tasks(Metrics("testing"))
+    answers = asyncio.Event()
+
+    async def deaf(_stop: asyncio.Event) -> None:
+        try:
+            await answers.wait()
+        finally:
+            await answers.wait()
+
+    tasks.start("deaf", deaf)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await tasks.stop(timeout_s=0.05)
+    answers.set()
+
+
 async def test_a_task_that_does_not_end_in_time_is_cancelled() -> None:
     tasks = Tasks(Metrics("testing"))
     cancelled = asyncio.Event()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from govevents.catalogue import NewerThanReader
 from govkernel.http.problems import response_for
 from govkernel.postgres import UNAVAILABLE
 
@@ -18,3 +19,9 @@ def test_whatever_says_that_the_database_is_away_asks_for_the_same_request_later
 
 def test_a_fault_of_the_program_has_no_answer_of_its_own() -> None:
     assert response_for(ZeroDivisionError(), "a-correlation") is None
+
+
+def test_an_event_of_a_newer_release_is_no_fault_of_the_caller_and_asks_for_another_replica() -> None:
+    response = response_for(NewerThanReader("approvals.VoteCast version 2 is newer than this reader"), "c")
+    assert response is not None
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")

@@ -45,6 +45,8 @@ Event = TypeVar("Event")
 
 LONGEST_KEY: Final = 200
 LONGEST_READING_S: Final = 5.0
+LONGEST_ANSWER_S: Final = 8.0
+"""After this a command is answered 503, whatever it waits for; what is under way by then may still be done."""
 IMPORT: Final = "import"
 
 
@@ -300,7 +302,9 @@ async def answer_command(shape: CommandShape, incoming: Incoming, runtime: Runti
         await runtime.timers.fire_due(context.now, simulated=True)
     started = time.perf_counter()
     try:
-        answer = await runtime.ledger.execute(context, intend, expected_version=call.expected_version)
+        answer = await within(
+            LONGEST_ANSWER_S, runtime.ledger.execute(context, intend, expected_version=call.expected_version)
+        )
     except StaleVersion:
         runtime.metrics.conflicts.inc()
         raise

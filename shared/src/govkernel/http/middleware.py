@@ -1,5 +1,6 @@
 """What happens around every request: correlation, access log, figures, security headers, and a last resort."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -10,7 +11,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from govkernel.http.problems import unexpected
+from govkernel.http.problems import stopping, unexpected
 from govkernel.logging import bind_anew, logger
 from govkernel.metrics import Metrics
 from govkernel.tracing import Request, Tracing
@@ -58,6 +59,10 @@ class AroundApplication:
 
         try:
             await self._app(scope, receive, send_marked)
+        except asyncio.CancelledError:
+            if status:
+                raise
+            await stopping(begun.correlation)(scope, receive, send_marked)
         except Exception:
             self._around.failed(scope)
             if status:
@@ -85,6 +90,9 @@ class Around:
         try:
             try:
                 response = await respond()
+            except asyncio.CancelledError:
+                # Only a process that stops gives a request up, and its caller is still there.
+                response = stopping(begun.correlation)
             except Exception:
                 self.failed(scope)
                 response = unexpected(begun.correlation)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from govevents.catalogue import NewerThanReader
 from govevents.document import DocumentRefused, canonical
 from govkernel.domain import NotKnownYet, Refusal, ValueRefused
 from govkernel.ledger import KeyReused, LedgerUnavailable, RefusalRecord, StaleVersion
@@ -229,6 +230,8 @@ def response_for(error: Exception, correlation: str) -> Response | None:
             )
         case KeyReused():
             return problem_response(Refused(KEY_REUSED, str(error)), correlation)
+        case NewerThanReader():
+            return problem_response(_away("a newer release has written what this replica can't read", 1), correlation)
         case DocumentRefused():
             return problem_response(Refused(BODY_INVALID, str(error)), correlation)
         case LedgerUnavailable():
@@ -278,6 +281,11 @@ def _parameters(error: RequestValidationError) -> Refused:
         )
         faults.append(fault)
     return invalid(faults, BODY_INVALID)
+
+
+def stopping(correlation: str) -> Response:
+    """The answer to what a process that stops can't wait for any longer; whether it is done may be unknown."""
+    return problem_response(_away("the service stops", 1), correlation)
 
 
 def unexpected(correlation: str) -> Response:

@@ -59,9 +59,10 @@ from govkernel.tracing import Tracing, exporting_provider
 
 ROLES: Final = ("api", "relay", "consumer", "migrate", "adopt", "all", "openapi")
 LARGEST_POOL: Final = 20
-DRAIN_HTTP_S: Final = 5.0
+DRAIN_HTTP_S: Final = 4.0
 DRAIN_CONSUMERS_S: Final = 2.5
 DRAIN_RELAY_S: Final = 2.0
+CLOSED_WITHIN_S: Final = 0.5
 WATCH_KAFKA_S: Final = 5.0
 LONGEST_WAIT_S: Final = 10.0
 
@@ -345,18 +346,20 @@ class Process:
             log.info("stopping")
             runtime.health.starting = "stopping"
             server.should_exit = True
-            await asyncio.wait([serving], timeout=DRAIN_HTTP_S + 1)
             others = [name for name in self._started if name != "relay"]
-            await tasks.stop(*others, timeout_s=DRAIN_CONSUMERS_S)
+            await asyncio.gather(
+                asyncio.wait([serving], timeout=DRAIN_HTTP_S + 0.5), tasks.stop(*others, timeout_s=DRAIN_CONSUMERS_S)
+            )
             # The relay ends last, so that what was appended while draining is on its way too.
             await tasks.stop("relay", timeout_s=DRAIN_RELAY_S)
             await self._topics.close()
         if self._provider is not None:
             await asyncio.to_thread(self._provider.shutdown)
-        await engine.dispose()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await pool.close()
+        # Where the database stands still, connections are cut: whatever waits for an answer ends with them.
+        for close in (pool.close, engine.dispose):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSED_WITHIN_S):
+                    await close()
         log.info("stopped")
         return 0
 

@@ -12,6 +12,7 @@ from govkernel.pause import pause
 SHORTEST_BACKOFF_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 30.0
 HEALTHY_S: Final = 60.0
+CANCELLED_WITHIN_S: Final = 0.5
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set; what it raises is its failure, and so is to end before that."""
@@ -56,7 +57,9 @@ class Tasks:
         for running in late:
             log.warning("task_cancelled", task=running.get_name(), waited_s=timeout_s)
             running.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        if late:
+            # What waits for a database that stands still to confirm that it was cancelled ends with its connection.
+            await asyncio.wait(late, timeout=CANCELLED_WITHIN_S)
 
     async def _supervise(self, name: str, work: Work, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
