@@ -16,15 +16,18 @@ from govkernel.kafka import (
     KafkaAddress,
     KafkaTopics,
     KafkaUnavailable,
+    LogReader,
     OffsetGone,
     Outgoing,
     PartitionReader,
     SendFailed,
     TopicLog,
     TopicMissing,
+    bulk_reader,
     partition_of,
 )
 
+MakeReader = Callable[[KafkaAddress, str], LogReader]
 NOWHERE = KafkaAddress("127.0.0.1:1")
 
 
@@ -162,22 +165,64 @@ async def test_reading_from_nowhere_fails() -> None:
         await KafkaTopics(NOWHERE, timeout_s=1).identity("topic")
 
 
+both_readers = pytest.mark.parametrize("of_log", [PartitionReader, bulk_reader], ids=["aiokafka", "librdkafka"])
+
+
+@both_readers
 async def test_a_range_is_read_to_its_end_and_no_further(
-    producer: EventProducer, address: KafkaAddress, topic: Callable[..., str]
+    producer: EventProducer, address: KafkaAddress, topic: Callable[..., str], of_log: MakeReader
 ) -> None:
     name = topic(partitions=2)
     even, odd = stream_in(0, 2), stream_in(1, 2)
     await producer.send(name, [Outgoing(stream, "t", bytes([at])) for at in range(5) for stream in (even, odd)])
-    log = TopicLog(address)
+    log = TopicLog(address, reader=of_log)
     found = [
-        (fetched.partition, record.offset)
+        (fetched.partition, record.offset, record.key, record.value, record.headers[-1][1], record.timestamp > 0)
         async for fetched in log.read(name, {0: 1, 1: 4}, {0: 3, 1: 5})
         for record in fetched.records
     ]
-    assert sorted(found) == [(0, 1), (0, 2), (1, 4)]
+    assert sorted(found) == [
+        (partition, at, str(stream).encode(), bytes([at]), b"t", True)
+        for partition, at, stream in ((0, 1, even), (0, 2, even), (1, 4, odd))
+    ]
     assert [each async for each in log.read(name, {0: 3}, {0: 3})] == []
     with pytest.raises(TopicMissing):
         await log.extent(f"{name}.missing")
+
+
+@both_readers
+async def test_a_long_range_comes_whole_and_in_order(
+    producer: EventProducer, address: KafkaAddress, topic: Callable[..., str], of_log: MakeReader
+) -> None:
+    name, count = topic(partitions=2), 12_000
+    streams = [stream_in(0, 2), stream_in(1, 2)]
+    await producer.send(name, [Outgoing(streams[at % 2], "t", at.to_bytes(200, "big")) for at in range(count)])
+    found: dict[int, list[int]] = {0: [], 1: []}
+    ends = dict.fromkeys(found, 0)
+    async for fetched in TopicLog(address, reader=of_log).read(name, {0: 0, 1: 0}, dict.fromkeys(found, count // 2)):
+        assert fetched.start == ends[fetched.partition]
+        ends[fetched.partition] = fetched.end
+        found[fetched.partition] += [int.from_bytes(record.value or b"", "big") for record in fetched.records]
+    assert found == {0: list(range(0, count, 2)), 1: list(range(1, count, 2))}
+
+
+@both_readers
+async def test_a_range_that_is_not_there_any_more_is_an_alarm_and_never_a_reset(
+    producer: EventProducer, address: KafkaAddress, topic: Callable[..., str], of_log: MakeReader
+) -> None:
+    name = topic(partitions=2)
+    await producer.send(name, [Outgoing(stream_in(0, 2), "t", b"a")])
+    with pytest.raises(OffsetGone) as gone:
+        async for _ in TopicLog(address, reader=of_log).read(name, {0: 50, 1: 0}, {0: 60, 1: 0}):
+            pytest.fail("nothing lies there")
+    assert (gone.value.partition, gone.value.offset) == (0, 50)
+
+
+@both_readers
+async def test_a_range_at_nowhere_is_not_waited_for(of_log: MakeReader) -> None:
+    with pytest.raises(KafkaUnavailable):
+        async for _ in TopicLog(NOWHERE, reader=of_log, longest_stall_s=2.0).read("topic", {0: 0}, {0: 1}):
+            pytest.fail("nothing lies there")
 
 
 async def test_a_topic_made_anew_has_another_identity(topics: KafkaTopics, kafka: str) -> None:
