@@ -105,6 +105,8 @@ class ReadModelHandler(Generic[Row]):
             *_in_columns(columns, [of_rows(*each) for each in kept]),
             *_in_columns(columns + PAST_COLUMNS, [of_past(each) for each in past]),
         )
+        if self._model.counted:
+            await connection.execute(COUNT, self._build.name, self._build.number)
 
     async def _copy(self, connection: Connection, past: Iterable[Past[Row]]) -> None:
         record = past_record(self._model, as_array)
