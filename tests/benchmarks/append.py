@@ -157,7 +157,8 @@ class Keyless:
                 [document.recorded_at for document in documents],
                 [document.body for document in documents],
                 [document.hash for document in documents],
-                *([] for _ in range(APPEND_BATCH.count("$") - 8 - len(COMMAND_COLUMNS) - 7)),
+                *([] for _ in range(APPEND_BATCH.count("$") - 8 - len(COMMAND_COLUMNS) - 7 - 1)),
+                None,
             )
         assert reply is not None
         assert reply["written"], dict(reply)

@@ -19,7 +19,7 @@ from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CloseJar, Jar,
 from tests.support.databases import OPEN_LEDGER
 
 from govkernel import tables
-from govkernel.access import Decision, Visible
+from govkernel.access import Decision, Recalled, Visible
 from govkernel.domain import NodeId, Refusal, SubjectId
 from govkernel.http import Ask, Body, Call, LocalVersions, NoBody, Page, Runtime, ServiceApi
 from govkernel.http.auth import IssuerKeys, TokenVerifier, subject_of
@@ -139,6 +139,11 @@ class Grants:
             )
             for action in actions
         ]
+
+    def recall(
+        self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
+    ) -> Recalled | None:
+        return None
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         return Visible(administrator, frozenset())

@@ -1,6 +1,6 @@
 """Access: deny by default, decided by roles at a node and above it, under a policy that an auditor can read."""
 
-from govkernel.access.access import Access, Visible, day_in, node_of
+from govkernel.access.access import Access, Recalled, Visible, day_in, node_of
 from govkernel.access.models import ACCESS_MODELS, NODES, ROLES, NodeKind, NodeRow, NodeStatus, RoleRow
 from govkernel.access.policy import Assignment, Decision, Policy, PolicyRefused, Rule, decide
 
@@ -16,6 +16,7 @@ __all__ = [
     "NodeStatus",
     "Policy",
     "PolicyRefused",
+    "Recalled",
     "RoleRow",
     "Rule",
     "Visible",

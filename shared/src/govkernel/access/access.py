@@ -67,6 +67,14 @@ class _Known:
     decisions: tuple[Decision, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What was decided before, under which generation of roles and nodes; it holds while that is the newest."""
+
+    decisions: tuple[Decision, ...]
+    generation: str
+
+
 class Access:
     """Decides for one service, by its policy and the read models `roles` and `nodes` of its own database.
 
@@ -90,10 +98,9 @@ class Access:
         if generation != self._known_of:
             self._known_of = generation
             self._known.clear()
-        about = subject.int, node.int, tuple(actions), administrator
-        known = self._known.get(about)
-        if known is not None and known.day == day_in(known.time_zone, now):
-            return known.decisions
+        recalled = self.recall(subject=subject, actions=actions, node=node, administrator=administrator, now=now)
+        if recalled is not None:
+            return recalled.decisions
         roles = {role.value for action in actions for role in self.policy.roles_for(action)}
         found = await self._pool.fetch(AT_AND_ABOVE, subject, node, sorted(roles))
         known = self._decided(subject, actions, node, administrator, now, found)
@@ -101,8 +108,19 @@ class Access:
             # What was read is as new as this generation or newer; another look may have found a newer one meanwhile.
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
-            self._known[about] = known
+            self._known[subject.int, node.int, tuple(actions), administrator] = known
         return known.decisions
+
+    def recall(
+        self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
+    ) -> Recalled | None:
+        """What was decided before, without asking the database; None where nothing is remembered."""
+        if node is None:
+            return None
+        known = self._known.get((subject.int, node.int, tuple(actions), administrator))
+        if known is None or known.day != day_in(known.time_zone, now):
+            return None
+        return Recalled(known.decisions, self._known_of)
 
     def _decided(
         self,

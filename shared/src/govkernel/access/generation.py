@@ -6,21 +6,13 @@ from typing import Final
 
 import asyncpg
 
-from govkernel.access.models import ACCESS_MODELS
-
 LONGEST_LOOK_S: Final = 5.0
-
-GENERATION: Final = """
-SELECT coalesce(string_agg(name || '/' || build || ':' || changes, ' ' ORDER BY name), '')
-FROM read_model_builds WHERE state = 'live' AND name = ANY($1::text[])"""
 
 
 async def read_generation(pool: "asyncpg.Pool[asyncpg.Record]") -> str:
     """The live builds of roles and nodes, and how often each was changed by what is committed."""
     async with pool.acquire(timeout=LONGEST_LOOK_S) as connection:
-        found: str = await connection.fetchval(
-            GENERATION, [model.name for model in ACCESS_MODELS], timeout=LONGEST_LOOK_S
-        )
+        found: str = await connection.fetchval("SELECT access_generation()", timeout=LONGEST_LOOK_S)
     return found
 
 

@@ -286,7 +286,9 @@ async def answer_command(shape: CommandShape, incoming: Incoming, runtime: Runti
         actions = [intent.action or shape.action]
         if context.origin is Origin.IMPORTED:
             actions.append(IMPORT)
-        await runtime.require(call.caller, intent.node, context.now, *actions)
+        allowed_under = None if newest else runtime.recall_allowed(call.caller, intent.node, context.now, *actions)
+        if allowed_under is None:
+            await runtime.require(call.caller, intent.node, context.now, *actions)
         return Intent(
             intent.aggregate,
             intent.stream,
@@ -295,6 +297,7 @@ async def answer_command(shape: CommandShape, incoming: Incoming, runtime: Runti
             intent.node,
             intent.action,
             call.loaded.get(intent.stream),
+            allowed_under,
         )
 
     if context.origin is Origin.SIMULATED and runtime.timers is not None:

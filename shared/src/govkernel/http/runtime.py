@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from govkernel.access import Decision, Visible
+from govkernel.access import Decision, Recalled, Visible
 from govkernel.consumer import Consumer, Parked
 from govkernel.domain import NodeId, SubjectId
 from govkernel.http.auth import Caller, TokenVerifier
@@ -43,6 +43,11 @@ class Authority(Protocol):
         self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
     ) -> Sequence[Decision]:
         """Of each action, whether the subject may do it at the node; node None is for what belongs to no node."""
+
+    def recall(
+        self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
+    ) -> Recalled | None:
+        """What was decided of this before and may still hold; None where nothing is remembered."""
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         """The nodes in whose subtrees the subject may do the action."""
@@ -155,6 +160,15 @@ class Runtime:
                     )
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 1.5, 0.1)
+
+    def recall_allowed(self, caller: Caller, node: NodeId | None, now: datetime, *actions: str) -> str | None:
+        """The generation of roles and nodes by which the caller may do all of this, as remembered; else None."""
+        recalled = self.authority.recall(
+            subject=caller.subject, actions=actions, node=node, administrator=caller.administrator, now=now
+        )
+        if recalled is None or not all(decision.allowed for decision in recalled.decisions):
+            return None
+        return recalled.generation
 
     async def require(self, caller: Caller, node: NodeId | None, now: datetime, *actions: str) -> None:
         """Raises Refused: 403 where the caller may not do all of this at the node, 404 where it is not known here."""

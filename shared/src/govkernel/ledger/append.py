@@ -50,6 +50,8 @@ class Append:
 
     `expected` is the head that was decided on; `documents` continue it. `clock` is when it was encoded. `exclusive`
     says that other decisions may rely on this stream. `links` is None where they did not change.
+    `allowed_under` is the generation of roles and nodes by which the command was allowed from memory, None where the
+    database was asked.
     """
 
     command: UUID
@@ -64,6 +66,7 @@ class Append:
     aggregate: str = ""
     deadlines: tuple[tuple[str, Deadline], ...] = ()
     links: frozenset[Link] | None = None
+    allowed_under: str | None = None
     correlation: str = ""
     origin: str = "live"
 
@@ -103,7 +106,12 @@ class Conflict:
     current: Head
 
 
-Outcome = Appended | AnsweredBefore | Conflict | KeyReused | LedgerUnavailable
+@dataclass(frozen=True, slots=True)
+class AllowanceMoved:
+    """Roles or nodes have changed since the command was allowed from memory. Ask the database whether it still is."""
+
+
+Outcome = Appended | AnsweredBefore | Conflict | AllowanceMoved | KeyReused | LedgerUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,7 @@ class Reply:
 
     `verified` says whether the relay has verified this database, `clock` what its clock says. `moved` are expected
     heads that are others by now, as they are; `answered` are commands that were answered before.
+    `allowances_moved` says that roles and nodes are others than those under which the batch was allowed.
     """
 
     written: bool
@@ -119,6 +128,7 @@ class Reply:
     clock: datetime
     moved: tuple[Head, ...] = ()
     answered: tuple[UUID, ...] = ()
+    allowances_moved: bool = False
 
 
 class Batches(Protocol):
@@ -127,6 +137,7 @@ class Batches(Protocol):
     async def append_batch(self, connection: Connection, items: Sequence[Append]) -> Reply:
         """Write all of these items, or nothing where something stands in the way.
 
+        Those of them that were allowed from memory were so under the same generation.
         Locks what is relied on for the rest of the transaction, and reads the heads when it has the locks. Raises
         asyncpg.UniqueViolationError where a rival wins a race after that.
         """
@@ -143,13 +154,16 @@ async def append(store: Batches, connection: Connection, batch: Sequence[Append]
     """Write a batch within the caller's transaction, or in one of its own; the outcomes are in the batch's order.
 
     No two items are of one command. Commands on one stream may be chained: each expects the head that the one before it
-    leaves. What can't be written is taken out and the rest is written: what conflicts, was answered before, or, as
-    LedgerUnavailable, was encoded more than 5 s away from the database's clock.
+    leaves. What can't be written is taken out and the rest is written: what conflicts, was answered before, was allowed
+    by what is so no longer, or, as LedgerUnavailable, was encoded more than 5 s away from the database's clock.
 
     Raises LedgerUnavailable where the relay has not verified this database, and asyncpg.UniqueViolationError where a
     rival won a race after the heads were read: roll back then, and append again.
     """
-    settled: dict[int, Outcome] = {}
+    newest = next((item.allowed_under for item in reversed(batch) if item.allowed_under is not None), None)
+    settled: dict[int, Outcome] = {
+        index: AllowanceMoved() for index, item in enumerate(batch) if item.allowed_under not in (None, newest)
+    }
     known: dict[UUID, Head] = {}
     while True:
         outcomes = _fit(batch, known, settled)
@@ -164,6 +178,8 @@ async def append(store: Batches, connection: Connection, batch: Sequence[Append]
         for index in fitting:
             if abs(reply.clock - batch[index].clock) > LARGEST_CLOCK_DIFFERENCE:
                 settled[index] = _out_of_time(batch[index].clock, reply.clock)
+        if reply.allowances_moved:
+            settled.update((index, AllowanceMoved()) for index in fitting if batch[index].allowed_under is not None)
         known.update((head.stream, head) for head in reply.moved)
         if reply.answered:
             rows = {row["command"]: row for row in await store.answered(connection, reply.answered)}

@@ -16,6 +16,7 @@ from govevents.document import Document, Origin, Recorded, encode
 from govkernel.domain import Link, NodeId, NotKnownYet, Refusal
 from govkernel.domain.aggregate import Aggregate
 from govkernel.ledger.append import (
+    AllowanceMoved,
     AnsweredBefore,
     Append,
     Appended,
@@ -74,6 +75,8 @@ class Intent(Generic[State, Command, Event]):
 
     `action` at `node` is what the caller must be allowed to do; node None is allowed to the first administrator only.
     `loaded` is the stream where whoever intends has loaded it already: what it saw is then what is decided on.
+    `allowed_under` is the generation of roles and nodes by which the caller was allowed from memory; the append finds
+    out where it is another by now.
     """
 
     aggregate: Aggregate[State, Command, Event]
@@ -83,10 +86,12 @@ class Intent(Generic[State, Command, Event]):
     node: NodeId | None = None
     action: str = ""
     loaded: Loaded[State] | None = None
+    allowed_under: str | None = None
 
 
 Intend = Callable[[bool], Awaitable[Intent[Any, Any, Any]]]
-"""Makes a command's intent. True asks for what the database says now, False lets the written stream be as known."""
+"""Makes a command's intent. True asks for what the database says now; False lets the written stream be as it is known,
+and the command be allowed from memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +310,7 @@ class Ledger:
         except NotKnownYet:
             raise
         except Refusal as refusal:
-            return self.refused(context, refusal, loaded.head, intent.relies_on), loaded
+            return self.refused(context, refusal, loaded.head, intent.relies_on, intent.allowed_under), loaded
         recorded_at = _latest(clock, loaded.recorded_at)
         time = _latest(context.time, loaded.time, context.cause_time)
         documents: list[Document] = []
@@ -349,6 +354,7 @@ class Ledger:
                 for deadline in intent.aggregate.deadlines(event)
             ),
             links=links if links != intent.aggregate.links(loaded.state) else None,
+            allowed_under=intent.allowed_under,
             correlation=context.correlation,
             origin=context.origin.value,
         )
@@ -356,7 +362,14 @@ class Ledger:
             return item, loaded
         return item, Loaded(intent.aggregate, state, previous, time, recorded_at)
 
-    def refused(self, context: Context, refusal: Refusal, head: Head, relies_on: tuple[Head, ...] = ()) -> Append:
+    def refused(
+        self,
+        context: Context,
+        refusal: Refusal,
+        head: Head,
+        relies_on: tuple[Head, ...] = (),
+        allowed_under: str | None = None,
+    ) -> Append:
         """The append of a command that was refused: a command row and no event."""
         return Append(
             command=context.command,
@@ -367,6 +380,7 @@ class Ledger:
             documents=(),
             clock=self.clock(),
             relies_on=relies_on,
+            allowed_under=allowed_under,
         )
 
     async def append(self, connection: Connection, batch: list[Append]) -> list[Outcome]:
@@ -435,7 +449,9 @@ class Ledger:
                 )
             if isinstance(outcome, AnsweredBefore | KeyReused):
                 return _answer(outcome)
-            assert isinstance(outcome, Conflict), "submit raises LedgerUnavailable"
+            # What allows a command is asked for anew together with the state that it is decided on.
+            newest = isinstance(outcome, AllowanceMoved)
+            assert newest or isinstance(outcome, Conflict), "submit raises LedgerUnavailable"
         raise LedgerUnavailable(f"lost {MOST_ATTEMPTS} races in a row", retry_after_s=1)
 
     async def _decide(
@@ -494,6 +510,8 @@ class Ledger:
             case Appended():
                 if after is not None and item.documents:
                     self._states.keep(after)
+            case AllowanceMoved():
+                pass
             case Conflict(current=current):
                 self._states.doubt(item.expected.stream)
                 self._states.doubt(current.stream)

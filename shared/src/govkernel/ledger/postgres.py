@@ -17,7 +17,7 @@ FROM unnest($1::uuid[]) AS wanted (stream)
 LEFT JOIN LATERAL (
   SELECT version, hash FROM events WHERE events.stream = wanted.stream ORDER BY version DESC LIMIT 1) AS head ON true"""
 
-APPEND_BATCH: Final = f"SELECT * FROM append_batch({', '.join(f'${number}' for number in range(1, 36))})"  # noqa: S608
+APPEND_BATCH: Final = f"SELECT * FROM append_batch({', '.join(f'${number}' for number in range(1, 37))})"  # noqa: S608
 
 ANSWERED: Final = """
 SELECT commands.*, ARRAY(
@@ -85,6 +85,7 @@ class PostgresLedger:
             reply["clock"],
             tuple(Head(stream, version, digest) for stream, version, digest in moved),
             tuple(reply["answered"] or ()),
+            bool(reply["allowances_moved"]),
         )
 
     async def answered(
@@ -213,4 +214,5 @@ def _arguments(items: Sequence[Append]) -> Sequence[object]:
         [link.kind for link, _ in linked],
         [link.target for link, _ in linked],
         [stream for _, stream in linked],
+        next((item.allowed_under for item in items if item.allowed_under is not None), None),
     )
