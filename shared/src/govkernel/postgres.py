@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+Uuid: Final = asyncpg.pgproto.pgproto.UUID
+"""A UUID like the standard library's, read, written and compared in a fifth of the time."""
+
 UNAVAILABLE: Final = (
     OSError,
     TimeoutError,

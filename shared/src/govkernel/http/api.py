@@ -4,6 +4,7 @@ import inspect
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
@@ -87,40 +88,38 @@ class Application(FastAPI):
 
     def __init__(self, **described: Any) -> None:
         super().__init__(**described)
-        self._direct: dict[tuple[int, str], list[DirectRoute]] = defaultdict(list)
+        self._direct: dict[tuple[int, str], list[_Direct]] = defaultdict(list)
         self._around: Around | None = None
-        self._runtime: Runtime | None = None
 
     def answer_directly(self, routes: Iterable[DirectRoute], runtime: Runtime, around: Around) -> None:
         """Find these routes by how many parts an address has and by its first, and answer them."""
         for route in routes:
-            self._direct[_kind(route.path)].append(route)
+            direct = _Direct(route.path_regex, partial(route.answer, runtime=runtime), str(route.operation_id))
+            self._direct[_kind(route.path)].append(direct)
         self._around = around
-        self._runtime = runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or what else a server says."""
         if scope["type"] == "http" and scope["method"] == "POST" and self._around is not None:
-            assert self._runtime is not None, "both are set at once"
             path = scope["path"]
-            for route in self._direct.get(_kind(path), ()):
-                found = route.path_regex.match(path)
+            for direct in self._direct.get(_kind(path), ()):
+                found = direct.path.match(path)
                 if found is not None:
                     scope["path_params"] = found.groupdict()
-                    await self._around.answer(
-                        partial(_answer, route, scope, receive, self._runtime), str(route.operation_id), scope, send
-                    )
+                    await self._around.answer(direct.respond, direct.operation, scope, receive, send)
                     return
         await super().__call__(scope, receive, send)
 
 
+@dataclass(frozen=True, slots=True)
+class _Direct:
+    path: re.Pattern[str]
+    respond: Callable[[Incoming], Awaitable[Response]]
+    operation: str
+
+
 def _kind(path: str) -> tuple[int, str]:
     return path.count("/"), path[1:].partition("/")[0]
-
-
-async def _answer(route: DirectRoute, scope: Scope, receive: Receive, runtime: Runtime) -> Response:
-    # Not before it has begun to be answered, for only then it has a correlation.
-    return await route.answer(Incoming.of(scope, receive), runtime)
 
 
 class ServiceApi:

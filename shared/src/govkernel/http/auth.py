@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 from govkernel.domain import SubjectId
 from govkernel.http.problems import TOKEN_MISSING, UNAVAILABLE_HERE, Refused
 from govkernel.logging import logger
+from govkernel.postgres import Uuid
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA", "Ed25519")
 TYPES: Final = ("jwt", "at+jwt", "application/at+jwt")
@@ -45,7 +46,7 @@ class Caller:
 
 def subject_of(issuer: str, sub: str) -> SubjectId:
     """The account's id in events: opaque, the same wherever this issuer's token comes up."""
-    return SubjectId(uuid5(NAMESPACE_URL, f"{issuer}|{sub}"))
+    return SubjectId(Uuid(uuid5(NAMESPACE_URL, f"{issuer}|{sub}").bytes))
 
 
 def unauthenticated(detail: str, error: str | None = "invalid_token") -> Refused:
@@ -173,8 +174,7 @@ class TokenVerifier:
 
     async def caller(self, authorization: str | None) -> Caller:
         """Who the token speaks for. Raises Refused: 401, or 503 where the issuer's keys can't be had."""
-        token = bearer(authorization)
-        fingerprint = sha256(token.encode()).digest()
+        fingerprint = sha256((authorization or "").encode()).digest()
         if self._generation != self._keys.generation:
             self._verified.clear()
             self._generation = self._keys.generation
@@ -183,7 +183,7 @@ class TokenVerifier:
             if known.expires_at + LEEWAY_S > self._clock():
                 return known
             del self._verified[fingerprint]
-        caller = await self._verify(token)
+        caller = await self._verify(bearer(authorization))
         self._verified[fingerprint] = caller
         if len(self._verified) > REMEMBERED_TOKENS:
             self._verified.popitem(last=False)

@@ -375,7 +375,8 @@ def _inexact(made: Any, given: Any, pointer: str) -> Iterator[InputError]:
         for name, alias in _fields_of(type(made)):
             if alias in given:
                 value = getattr(made, name)
-                if type(value) is not int:
+                kind = type(value)
+                if kind is not int and (kind is not str or len(value) > LONGEST_TEXT):
                     yield from _inexact(value, given[alias], f"{pointer}/{_token(alias)}")
 
 

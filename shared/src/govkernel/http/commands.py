@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID, uuid4, uuid5
@@ -37,6 +38,7 @@ from govkernel.http.time_limit import within
 from govkernel.http.versions import entity_tag, if_match, minimum_versions
 from govkernel.ledger import Answer, Context, Head, Intent, Ledger, Loaded, StaleVersion
 from govkernel.logging import bind
+from govkernel.postgres import Uuid
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 State = TypeVar("State")
@@ -147,7 +149,7 @@ def _uuid(name: str, text: str) -> UUID:
     try:
         if len(text) != 36:
             raise ValueError(text)
-        return UUID(text)
+        return Uuid(text)
     except ValueError:
         raise not_found(name, text) from None
 
@@ -276,43 +278,50 @@ async def answer_command(shape: CommandShape, incoming: Incoming, runtime: Runti
     context = call.context
     call.addressed = frozenset(call.path_id(name) for name in shape.path_names)
 
-    async def intend(newest: bool) -> Intent[Any, Any, Any]:
-        call.loaded.clear()
-        call.newest = newest
-        intent = await within(LONGEST_READING_S, _read_and_intend(shape, call))
-        if not newest and call.loaded.keys() - {intent.stream}:
-            # What the address names is not what is written: nothing would find out that it was stale.
-            return await intend(True)
-        actions = [intent.action or shape.action]
-        if context.origin is Origin.IMPORTED:
-            actions.append(IMPORT)
-        allowed_under = None if newest else runtime.recall_allowed(call.caller, intent.node, context.now, *actions)
-        if allowed_under is None:
-            await runtime.require(call.caller, intent.node, context.now, *actions)
-        return Intent(
-            intent.aggregate,
-            intent.stream,
-            intent.command,
-            intent.relies_on,
-            intent.node,
-            intent.action,
-            call.loaded.get(intent.stream),
-            allowed_under,
-        )
-
     if context.origin is Origin.SIMULATED and runtime.timers is not None:
         # Deadlines that the demo clock has passed come before what is said at its new time.
         await runtime.timers.fire_due(context.now, simulated=True)
     started = time.perf_counter()
     try:
         answer = await within(
-            LONGEST_ANSWER_S, runtime.ledger.execute(context, intend, expected_version=call.expected_version)
+            LONGEST_ANSWER_S,
+            runtime.ledger.execute(
+                context, partial(_intend, runtime, shape, call), expected_version=call.expected_version
+            ),
         )
     except StaleVersion:
         runtime.metrics.conflicts.inc()
         raise
     runtime.metrics.append_seconds.observe(time.perf_counter() - started)
     return _rendered(runtime, answer, context.correlation)
+
+
+async def _intend(runtime: Runtime, shape: CommandShape, call: Call[Any], newest: bool) -> Intent[Any, Any, Any]:
+    """What a call intends, once its caller may do it."""
+    # No function within a function, which would be a cycle for each command, and garbage that has to be looked for.
+    context = call.context
+    call.loaded.clear()
+    call.newest = newest
+    intent = await within(LONGEST_READING_S, _read_and_intend(shape, call))
+    if not newest and call.loaded.keys() - {intent.stream}:
+        # What the address names is not what is written: nothing would find out that it was stale.
+        return await _intend(runtime, shape, call, True)
+    actions = [intent.action or shape.action]
+    if context.origin is Origin.IMPORTED:
+        actions.append(IMPORT)
+    allowed_under = None if newest else runtime.recall_allowed(call.caller, intent.node, context.now, *actions)
+    if allowed_under is None:
+        await runtime.require(call.caller, intent.node, context.now, *actions)
+    return Intent(
+        intent.aggregate,
+        intent.stream,
+        intent.command,
+        intent.relies_on,
+        intent.node,
+        intent.action,
+        call.loaded.get(intent.stream),
+        allowed_under,
+    )
 
 
 async def _read_and_intend(shape: CommandShape, call: Call[Any]) -> Intent[Any, Any, Any]:

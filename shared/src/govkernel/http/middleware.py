@@ -1,8 +1,8 @@
 """What happens around every request: correlation, access log, figures, security headers, and a last resort."""
 
 import asyncio
+import os
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from govkernel.http.incoming import Incoming
 from govkernel.http.problems import stopping, unexpected
 from govkernel.logging import bind_anew, logger
 from govkernel.metrics import Metrics
@@ -30,7 +31,7 @@ SECURITY_HEADERS: Final = (
 def trace_of(traceparent: str | None) -> tuple[str, str]:
     """The trace of a request, and the traceparent of our part in it; a malformed one begins a new trace."""
     found = TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
-    drawn = secrets.token_hex(24)
+    drawn = os.urandom(24).hex()
     trace = found[1] if found and found[1].strip("0") and found[2].strip("0") else drawn[16:]
     return trace, f"00-{trace}-{drawn[:16]}-{found[3] if found else '01'}"
 
@@ -82,14 +83,19 @@ class Around:
         self._log = logger("govkernel.access_log").bind()
 
     async def answer(
-        self, respond: Callable[[], Awaitable[Response]], operation: str, scope: Scope, send: Send
+        self,
+        respond: Callable[[Incoming], Awaitable[Response]],
+        operation: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Answer one request by a function that gives the whole answer."""
         begun = self.begin(scope)
         status = 0
         try:
             try:
-                response = await respond()
+                response = await respond(Incoming.of(scope, receive))
             except asyncio.CancelledError:
                 # Only a process that stops gives a request up, and its caller is still there.
                 response = stopping(begun.correlation)

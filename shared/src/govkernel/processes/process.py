@@ -21,6 +21,7 @@ import httpx2
 import uvicorn
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from govevents.catalogue import Catalogue, topic_of
 from govevents.event import event_type
@@ -58,6 +59,7 @@ from govkernel.settings import Settings
 from govkernel.tracing import Tracing, exporting_provider
 
 ROLES: Final = ("api", "relay", "consumer", "migrate", "adopt", "all", "openapi")
+COLLECT_AFTER_OBJECTS: Final = 50_000
 LARGEST_POOL: Final = 20
 DRAIN_HTTP_S: Final = 4.0
 DRAIN_CONSUMERS_S: Final = 2.5
@@ -329,17 +331,19 @@ class Process:
             runtime, parts, relay, handlers = self._wire(pool, engine, client)
             self._watch(runtime.health, tasks, parts)
             app = self._definition.full_api().application(runtime, serves=self._serves)
-            server = _Server(
-                uvicorn.Config(
-                    app,
-                    log_config=None,
-                    access_log=False,
-                    lifespan="off",
-                    ws="none",
-                    server_header=False,
-                    timeout_graceful_shutdown=int(DRAIN_HTTP_S),
-                )
+            config = uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(DRAIN_HTTP_S),
             )
+            # Behind the commands, to which it is all one by what address a client has come.
+            app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=config.forwarded_allow_ips)
+            server = _Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await self._start(runtime, parts, relay, handlers, tasks)
             await self._stop.wait()
@@ -539,6 +543,8 @@ class Process:
             tasks.start(name, each)
         gc.collect()
         gc.freeze()
+        # What is under way at one time would set it off every few requests, and hardly anything is part of a cycle.
+        gc.set_threshold(COLLECT_AFTER_OBJECTS)
         runtime.health.starting = None
         log.info("started", roles=[name for name in work if name not in ("kafka", "figures")])
 
