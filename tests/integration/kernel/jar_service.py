@@ -7,17 +7,24 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, JarIsFull, OpenJar
+from tests.integration.kernel import jar, jar_next
+from tests.integration.kernel.jar import AddCoin, JarIsFull, OpenJar
 
 from govevents.catalogue import Catalogue
 from govevents.projects import ProjectTerminated
 from govevents.registry import CATALOGUE as EVERYTHING
-from govkernel.domain import NodeId
+from govkernel.domain import Aggregate, NodeId
 from govkernel.http import Ask, Body, Call, ServiceApi
 from govkernel.ledger import Intent
 from govkernel.processes import Reacts, ServiceDefinition, run
 
 SHELF = NodeId(UUID("00000000-0000-4000-8000-000000000001"))
+
+
+NEXT_RELEASE = "JAR_NEXT_RELEASE" in os.environ
+"""Whether this is a later release, in which the adding of a coin says what the coin is worth."""
+JAR: Aggregate[Any, Any, Any] = jar_next.JAR if NEXT_RELEASE else jar.JAR
+CATALOGUE = jar_next.CATALOGUE if NEXT_RELEASE else jar.CATALOGUE
 
 
 class OpenRequest(Body):
@@ -60,13 +67,19 @@ async def get_jar(ask: Ask, jar: UUID) -> JarView:
 HEARS = os.environ.get("JAR_HEARS", "")
 """A service to whose events this one reacts, in that it does nothing."""
 
+
+HEARD = (CATALOGUE.events["testing.CoinAdded"],) if api.service == HEARS else (ProjectTerminated,)
+REACTIONS = (Reacts(service=HEARS, events=HEARD, react=lambda _, __: ()),) if HEARS else ()
+
 DEFINITION = ServiceDefinition(
     name=api.service,
     api=api,
     policy=Path(__file__).with_name("jar_policy.toml"),
     aggregates=(JAR,),
-    reactions=(Reacts(service=HEARS, events=(ProjectTerminated,), react=lambda _, __: ()),) if HEARS else (),
-    catalogue=Catalogue.of([*EVERYTHING.events.values(), *CATALOGUE.events.values()], EVERYTHING.upcasters),
+    reactions=REACTIONS,
+    catalogue=Catalogue.of(
+        [*EVERYTHING.events.values(), *CATALOGUE.events.values()], {**EVERYTHING.upcasters, **CATALOGUE.upcasters}
+    ),
 )
 
 if __name__ == "__main__":

@@ -42,6 +42,14 @@ def test_a_partition_that_a_replica_cannot_read_on_is_left_to_others_until_it_is
     assert shares(claim(moved_on, ANA, refused={3: 0})) == {ANA: 12}
 
 
+def test_what_one_replica_cannot_read_the_other_takes_although_it_has_its_share() -> None:
+    both = claim(claim(FREE, ANA), BO)
+    left = next(lease.partition for lease in both if lease.holder == ANA)
+    given_up = [replace(lease, holder=None, live=False) if lease.partition == left else lease for lease in both]
+    assert to_take(given_up, ANA, refused={left: 0}) == []
+    assert shares(claim(given_up, BO)) == {ANA: 5, BO: 7}
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=30))
 def test_whoever_comes_and_goes_shares_differ_by_one_at_most_once_all_have_claimed(
     history: list[tuple[int, bool]],

@@ -26,7 +26,9 @@ def to_take(leases: Sequence[Lease], replica: UUID, *, refused: Mapping[int, int
     wanted = [
         lease for lease in leases if lease.holder != replica and too_far.get(lease.partition, -1) < lease.next_offset
     ]
-    taken = [lease for lease in wanted if not lease.live][: max(0, share - holders[replica])]
+    free = [lease for lease in wanted if not lease.live]
+    # What is left over once everybody has a share is what some replica can't read, so one more is taken at a time.
+    taken = free[: max(0, share - holders[replica])] or free[:1]
     holders[replica] += len(taken)
     for lease in reversed(wanted):
         largest = max((count for holder, count in holders.items() if holder != replica), default=0)
