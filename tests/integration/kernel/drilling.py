@@ -51,8 +51,8 @@ class Place:
     def port(self) -> int:
         return self._ports.choose()
 
-    def server(self) -> PostgresServer:
-        made = PostgresServer(self.folder / str(len(self._servers)), self.port(), PASSWORD)
+    def server(self, folder: Path | None = None) -> PostgresServer:
+        made = PostgresServer(folder or self.folder / str(len(self._servers)), self.port(), PASSWORD)
         made.folder.mkdir()
         self.give(made, made.folder)
         self._servers.append(made)

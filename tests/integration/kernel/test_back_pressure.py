@@ -1,24 +1,31 @@
 """A service that gets more than it can take, or is stopped: it refuses early, keeps to its size, and leaves nothing half done."""
 
 import asyncio
+import contextlib
 import json
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+import asyncpg
 import psutil
 import pytest
 from tests.faults.proxy import LinkState
-from tests.integration.kernel.drilling import TEMPLATE, Place, Site, ask, site_at
+from tests.integration.kernel.drilling import TEMPLATE, Place, Site, ask, site_at, taken
 from tests.integration.kernel.serving import count_on, issuer_in, until
 from tests.support import databases
 
 from gov.runtime.postgres import PostgresServer
 from govevents.catalogue import topic_of
+from govkernel.postgres import UNAVAILABLE
 
+SMALL_DISK_MIB: Final = 160
 STOPS_WITHIN_S: Final = 10.0
 REFUSED_WITHIN_S: Final = 15.0
 MIB: Final = 1024 * 1024
@@ -44,6 +51,23 @@ async def server(place: Place) -> PostgresServer:
     made.start()
     await databases.create_template(made.url(), TEMPLATE)
     return made
+
+
+@pytest.fixture
+def small_disk(place: Place) -> Iterator[Path]:
+    """A file system of its own, which can be filled."""
+    folder = place.folder / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_MIB}m,mode=0711", "gatehouse", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"not to be had on this platform: a small file system ({mounted.stderr.strip()})")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture
@@ -184,3 +208,42 @@ async def test_while_the_database_stands_still_commands_are_refused_early_in_bou
         return bool(relay["lag_rows"] == 0)
 
     await until(carried)
+
+
+async def test_while_the_databases_disk_is_full_commands_are_refused_and_what_was_taken_is_there_once_there_is_room(
+    place: Place, small_disk: Path, kafka: str, issuer: str
+) -> None:
+    server = place.server(small_disk / "postgres")
+    server.initialise()
+    server.start()
+    await databases.create_template(server.url(), TEMPLATE)
+    async with site_at(place, server, kafka, issuer, roles=("all",)) as site:
+        answers, filler = Answers(site), small_disk / "filler"
+        free = shutil.disk_usage(small_disk).free
+        await asyncio.to_thread(filler.write_bytes, bytes(free - MIB // 4))
+
+        async def load_until_refused() -> None:
+            number = 0
+            while {told and told[0] for told in list(answers.told.values())[-8:]} != {503}:
+                await asyncio.gather(*(answers.open_jar(f"{number + each} {uuid4().hex}") for each in range(8)))
+                number += 8
+
+        async with asyncio.timeout(60):
+            await load_until_refused()
+        # Then not even the log has room, which no server outlives.
+        with contextlib.suppress(*UNAVAILABLE, asyncpg.PostgresError):
+            await ask(server, "SELECT pg_switch_wal()")
+        await asyncio.gather(*(answers.open_jar(f"log {number}") for number in range(8)))
+        assert answers.statuses() == {201, 503}
+        assert all(int(told[1]["retry-after"]) >= 1 for told in answers.told.values() if told and told[0] == 503)
+
+        filler.unlink()
+        if not server.ready():
+            server.stop()
+            server.start()
+        await until(lambda: taken(site.client.post("/jars", json={"limit": 1}, headers={"Idempotency-Key": "room"})))
+        acknowledged = {told[1]["gov-version"] for told in answers.told.values() if told and told[0] == 201}
+        events = await rows(server, site, "SELECT array_agg(stream || '@' || version) FROM events")
+        assert acknowledged < set(events)
+        await site.carried()
+        server.kill()
