@@ -16,6 +16,7 @@ from tests.benchmarks.row import Row, summary, table, write
 from tests.benchmarks.run import NAMES, NoSuchRow, chosen, measure
 
 from gov.runtime.testing import PackagedInfrastructure
+from govkernel.processes.collector import settle_collector
 
 BUILD: Final = Path(__file__).resolve().parents[2] / "build"
 
@@ -59,6 +60,7 @@ def main(argv: list[str]) -> int:
 async def _measured(bench: Bench, patterns: list[str]) -> tuple[list[Row], list[str]]:
     """The rows, and which could not be measured; what is known so far is written down after each."""
     stated = await circumstances(bench)
+    settle_collector()
     rows: list[Row] = []
     failures: list[str] = []
 

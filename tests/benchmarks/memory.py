@@ -20,6 +20,7 @@ from tests.benchmarks.row import Row
 from tests.support.topics import create_topic
 
 from govevents.catalogue import WATERMARK_TOPIC, topic_of
+from govkernel.processes.collector import settle_collector
 
 MEGABYTE: Final = 1_000_000
 SETTLES_S: Final = 8.0
@@ -105,6 +106,7 @@ async def build(errand: Errand) -> Built:
     """Build anew."""
     log = errand.log
     bench = Bench(log.url, errand.kafka_bootstrap, FULL, Path())
+    settle_collector()
     async with follower_of(bench, log, url=log.url, version=errand.version) as follower:
         rebuilt = await follower.read_models.rebuild("funds")
     # Linux counts kibibytes, macOS bytes.

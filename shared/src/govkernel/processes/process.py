@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import gc
 import json
 import signal
 import socket
@@ -50,6 +49,7 @@ from govkernel.ledger.restoration import Restoration
 from govkernel.metrics import Metrics
 from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE, create_engine, create_pool, migrate_in_thread
+from govkernel.processes.collector import settle_collector
 from govkernel.processes.figures import Figures
 from govkernel.processes.tasks import Tasks, Work
 from govkernel.reactions import Needs, React, ReactionHandler
@@ -59,7 +59,6 @@ from govkernel.settings import Settings
 from govkernel.tracing import Tracing, exporting_provider
 
 ROLES: Final = ("api", "relay", "consumer", "migrate", "adopt", "all", "openapi")
-COLLECT_AFTER_OBJECTS: Final = 50_000
 LARGEST_POOL: Final = 20
 DRAIN_HTTP_S: Final = 4.0
 DRAIN_CONSUMERS_S: Final = 2.5
@@ -541,10 +540,7 @@ class Process:
         await self._ensured(parts.read_models)
         for name, each in work.items():
             tasks.start(name, each)
-        gc.collect()
-        gc.freeze()
-        # What is under way at one time would set it off every few requests, and hardly anything is part of a cycle.
-        gc.set_threshold(COLLECT_AFTER_OBJECTS)
+        settle_collector()
         runtime.health.starting = None
         log.info("started", roles=[name for name in work if name not in ("kafka", "figures")])
 
