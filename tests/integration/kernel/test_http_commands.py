@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -577,6 +578,21 @@ async def test_a_database_that_is_away_is_a_503_that_may_be_tried_again(runtime:
             assert int(answer.headers["retry-after"]) > 0
     await runtime.engine.dispose()
     await away.close()
+
+
+async def test_while_all_connections_are_in_use_a_command_is_put_off_and_then_taken(runtime: Runtime) -> None:
+    pool = runtime.ledger.pool
+    async with AsyncExitStack() as stack, client_of(runtime) as client:
+        for _ in range(pool.get_max_size()):
+            await stack.enter_async_context(pool.acquire(timeout=5))
+        body, key = {"limit": 2}, {"Idempotency-Key": "while the pool is full"}
+        began = time.monotonic()
+        refused = await client.post("/jars", json=body, headers=key)
+        problem(refused, 503, "unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert time.monotonic() - began < 12
+        await stack.aclose()
+        assert (await client.post("/jars", json=body, headers=key)).status_code == 201
 
 
 @pytest.fixture

@@ -13,10 +13,13 @@ from tests.integration.kernel.consuming import until, world
 from tests.integration.kernel.following import Site, context, now
 from tests.support.phases import PhaseRow, evolve
 from tests.support.streams import Stream
+from tests.support.topics import create_topic, delete_topics
 
 from govevents.document import Recorded
 from govevents.projects import PhaseCompleted, PhaseStarted, ProjectHeld, ProjectResumed, ProjectTerminated
+from govkernel.consumer import read_again
 from govkernel.kafka import Extent, KafkaAddress, TopicLog
+from govkernel.postgres import Connection
 from govkernel.readmodels import (
     Digests,
     Progress,
@@ -314,6 +317,35 @@ async def test_a_skipped_record_stays_skipped_in_a_rebuild(site: Site) -> None:
         before = await read_models.digests("phases")
         assert (await read_models.rebuild("phases")).difference is None
         assert same(before, await read_models.digests("phases"))
+
+
+async def test_a_skipped_record_stays_skipped_in_a_rebuild_over_a_topic_made_anew_and_what_lies_at_its_place_is_not(
+    site: Site, kafka: str
+) -> None:
+    stream, other = Stream(site.world.service), Stream(site.world.service)
+    wrong = [stream.add(PhaseStarted("design")), stream.add(PhaseCompleted("never started"))]
+    right = [other.add(PhaseStarted("design")), other.add(PhaseCompleted("design"))]
+    last = stream.add(PhaseCompleted("design"))
+    await site.send([*wrong, *right, last])
+    async with site.running(site.read_models()) as read_models:
+        await site.level(read_models)
+        operator = await site.parked(read_models)
+        (refused,) = [record for record in await operator.list() if record.kind == "refused"]
+        await operator.skip(refused.id, "it was a test", context=context())
+        before = await read_models.digests("phases")
+
+        delete_topics(kafka, site.world.topic)
+        create_topic(kafka, site.world.topic, partitions=site.world.partitions)
+        await site.send([*right, *wrong, last])
+        await read_again(site.world.pool, site.world.topic, record=recorded)
+        await site.level(read_models)
+        assert (await read_models.rebuild("phases")).difference is None
+        after = await read_models.digests("phases")
+        assert (after.rows, after.history, after.parked) == (before.rows, before.history, before.parked)
+
+
+async def recorded(_connection: Connection) -> bool:
+    return True
 
 
 async def test_what_a_retry_has_set_aside_does_not_block_the_rebuilt_stream(site: Site) -> None:
