@@ -16,6 +16,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
 import asyncpg
+import msgspec
 from tests.faults import boards, jars
 from tests.faults.services import Names, jars_api
 
@@ -121,7 +122,7 @@ class RefusesFromStaleState(Ledger):
 
     async def submit(self, item: Append, after: Loaded[Any] | None = None) -> Any:
         if item.refusal is not None:
-            item = replace(item, expected=await self.head(item.expected.stream), relies_on=())
+            item = msgspec.structs.replace(item, expected=await self.head(item.expected.stream), relies_on=())
         return await super().submit(item, after)
 
     async def execute(self, context: Context, intend: Intend, *, expected_version: int | None = None) -> Answer:
@@ -143,7 +144,7 @@ class RefusesFromStaleState(Ledger):
 
 class IgnoresKeys(Ledger):
     async def execute(self, context: Context, intend: Intend, *, expected_version: int | None = None) -> Answer:
-        other = replace(context, command=uuid4())
+        other = msgspec.structs.replace(context, command=uuid4())
         return await super().execute(other, intend, expected_version=expected_version)
 
 
@@ -153,8 +154,8 @@ class ForgetsRefusals(Ledger):
     async def submit(self, item: Append, after: Loaded[Any] | None = None) -> Any:
         if item.refusal is None:
             return await super().submit(item, after)
-        outcome = await super().submit(replace(item, command=uuid4()), after)
-        return replace(outcome, head=item.head) if isinstance(outcome, Appended) else outcome
+        outcome = await super().submit(msgspec.structs.replace(item, command=uuid4()), after)
+        return msgspec.structs.replace(outcome, head=item.head) if isinstance(outcome, Appended) else outcome
 
 
 class AnswersAnew(Ledger):
@@ -169,7 +170,7 @@ class AnswersAnew(Ledger):
 
 class IgnoresDigests(Ledger):
     async def execute(self, context: Context, intend: Intend, *, expected_version: int | None = None) -> Answer:
-        same = replace(context, digest=sha256(b"").digest())
+        same = msgspec.structs.replace(context, digest=sha256(b"").digest())
         return await super().execute(same, intend, expected_version=expected_version)
 
 
@@ -220,7 +221,7 @@ class ForgetsCauses(Ledger):
     def prepare(
         self, context: Context, intent: Intent[Any, Any, Any], loaded: Loaded[Any]
     ) -> tuple[Append, Loaded[Any]]:
-        return super().prepare(replace(context, cause_time=None), intent, loaded)
+        return super().prepare(msgspec.structs.replace(context, cause_time=None), intent, loaded)
 
 
 class KeepsWhatMayNotBe(Ledger):

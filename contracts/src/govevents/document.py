@@ -3,7 +3,6 @@
 These bytes are stored, sent, hashed, replayed and proved. Nothing encodes an event a second time.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
@@ -64,8 +63,7 @@ class _RawEnvelope(Envelope, frozen=True, kw_only=True, omit_defaults=True, forb
     data: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """An encoded event, ready to be stored and sent, with copies of what queries need."""
 
     stream: UUID

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 from tests.integration.kernel.jar import (
     JAR,
@@ -365,7 +366,7 @@ async def test_a_document_that_the_database_refuses_fails_its_own_command_alone(
     jars = [uuid4() for _ in range(10)]
     bad, _ = ledger.prepare(context(), Intent(JAR, jars[0], OpenJar(1)), await ledger.load(JAR, jars[0]))
     (document,) = bad.documents
-    bad = replace(bad, documents=(replace(document, body=bytes(262_145)),))
+    bad = msgspec.structs.replace(bad, documents=(msgspec.structs.replace(document, body=bytes(262_145)),))
     outcomes = await asyncio.gather(
         *(do(ledger, jar, OpenJar(1)) for jar in jars[1:5]),
         ledger.submit(bad),
@@ -441,13 +442,13 @@ async def test_what_was_chained_on_a_command_that_was_answered_before_is_decided
     jar, key = uuid4(), uuid4()
     first = await do(ledger, uuid4(), OpenJar(1), key=key)
     opened, after = ledger.prepare(
-        replace(context(key), digest=context(of=repr(OpenJar(1))).digest),
+        msgspec.structs.replace(context(key), digest=context(of=repr(OpenJar(1))).digest),
         Intent(JAR, jar, OpenJar(1)),
         await ledger.load(JAR, jar),
     )
     added, _ = ledger.prepare(context(), Intent(JAR, jar, AddCoin("ana")), after)
     alone, _ = ledger.prepare(context(), Intent(JAR, uuid4(), OpenJar(1)), await ledger.load(JAR, uuid4()))
-    alone = replace(alone, expected=Head(alone.documents[0].stream, 0, None))
+    alone = msgspec.structs.replace(alone, expected=Head(alone.documents[0].stream, 0, None))
     async with ledger.pool.acquire() as connection, connection.transaction():
         outcomes = await ledger.append(connection, [opened, added, alone])
     assert first.stream is not None
@@ -465,7 +466,7 @@ async def test_times_of_a_stream_only_go_forward(ledger: Ledger) -> None:
         return Intent(JAR, jar, AddCoin("ana"))
 
     past = datetime(2020, 1, 1, tzinfo=UTC)
-    await ledger.execute(replace(context(), time=past), intend)
+    await ledger.execute(msgspec.structs.replace(context(), time=past), intend)
     second = (await ledger.events(jar))[1]
     assert second.envelope.time == first.envelope.time
     assert second.envelope.recordedtime >= first.envelope.recordedtime
@@ -558,7 +559,7 @@ async def test_a_timer_of_a_simulated_event_waits_for_the_demo_clock(ledger: Led
         return Intent(JAR, jar, OpenJar(3, shelf="timed"))
 
     jar = uuid4()
-    await ledger.execute(replace(context(), origin=Origin.SIMULATED), intend)
+    await ledger.execute(msgspec.structs.replace(context(), origin=Origin.SIMULATED), intend)
     timers = Timers(ledger, [JAR])
     assert await timers.fire_due() == 0
     assert await timers.fire_due(datetime.now(UTC), simulated=True) == 1

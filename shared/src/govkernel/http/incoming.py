@@ -1,13 +1,12 @@
 """A request as it came in, read once: for what is answered ahead of the framework."""
 
-from dataclasses import dataclass
 from typing import Self
 
+import msgspec
 from starlette.types import Receive, Scope
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """A request: where it goes, its headers, and the correlation and traceparent under which it is answered.
 
     `headers` has the first value of each by its name in lower case, `path` the parts of the address by their names.

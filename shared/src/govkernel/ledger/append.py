@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+import msgspec
+
 from govevents.document import Document
 from govkernel.domain import Deadline, Link, Refusal
 from govkernel.ledger.errors import KeyReused, LedgerUnavailable
@@ -20,8 +22,7 @@ from govkernel.postgres import Connection, Row
 LARGEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The newest version of a stream and its document's hash; 0 and None where the stream does not exist."""
 
     stream: UUID
@@ -44,8 +45,7 @@ class RefusalRecord:
         return cls(refusal.slug(), refusal.title(), refusal.detail, dict(refusal.facts))
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """One answered command, encoded and ready to be written.
 
     `expected` is the head that was decided on; `documents` continue it. `clock` is when it was encoded. `exclusive`
@@ -79,8 +79,7 @@ class Append:
         return Head(last.stream, last.version, last.hash)
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """The command's row and events are written, and will stand if the transaction commits."""
 
     head: Head
@@ -114,8 +113,7 @@ class AllowanceMoved:
 Outcome = Appended | AnsweredBefore | Conflict | AllowanceMoved | KeyReused | LedgerUnavailable
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What the database says of a batch: that it is written, or what stands in the way.
 
     `verified` says whether the relay has verified this database, `clock` what its clock says. `moved` are expected

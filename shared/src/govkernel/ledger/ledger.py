@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from govevents.catalogue import Catalogue
 from govevents.document import Document, Origin, Recorded, encode
@@ -48,8 +49,7 @@ CREATED: Final = 201
 DONE: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Who, when and why: what an edge knows of a command.
 
     `command` is the idempotency key, scoped by its caller, or the id of a reaction or timer. `digest` tells apart two
