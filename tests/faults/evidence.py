@@ -123,8 +123,13 @@ def replayed(model: ReadModel[Any], applied: Iterable[Recorded[Any]]) -> BoardRo
         stream = recorded.envelope.stream
         rows = streams.setdefault(stream, StreamRows(stream))
         history.extend(rows.apply(model, recorded))
-    shown = [_kept(stream, key, kept) for stream, rows in streams.items() for key, kept in rows.kept.items()]
-    return BoardRows(tuple(sorted(shown)), tuple(sorted(_past(past) for past in history)))
+    return shown({stream: rows.kept for stream, rows in streams.items()}, history)
+
+
+def shown(kept: Mapping[UUID, Mapping[str, Kept[Any]]], history: Iterable[Past[Any]]) -> BoardRows:
+    """Rows by stream and key, and what they replaced, as texts."""
+    rows = [_kept(stream, key, each) for stream, by_key in kept.items() for key, each in by_key.items()]
+    return BoardRows(tuple(sorted(rows)), tuple(sorted(_past(past) for past in history)))
 
 
 def _kept(stream: UUID, key: str, kept: Kept[Any]) -> str:

@@ -1,7 +1,7 @@
 """Bugs to be planted in the simulation: each puts something else in the place of a part, and has to be caught.
 
 Mistakes of the kernel's own parts are those of `tests/faults`. What is there another text of the database's function is
-here another step of the ledger in memory. Not here are those that only a read model shows: the simulation has none.
+here another step of the ledger in memory.
 """
 
 import asyncio
@@ -200,6 +200,17 @@ class SavesOffsetsFirst(faults.Wrapped):
             await self.inner.apply(own, batch)
 
 
+@dataclass
+class SavesOffsetsLater(faults.Wrapped):
+    """The effect is committed before the batch's transaction, which may still fail and come again."""
+
+    inner: Handler
+
+    async def apply(self, connection: Connection, batch: Sequence[Recorded[Any]]) -> Sequence[Rejected]:
+        async with memory(connection).database.pool().lent().acquire() as own, own.transaction():
+            return await self.inner.apply(own, batch)
+
+
 def _stale_reads() -> Parts:
     seen: dict[UUID, Loaded[Any]] = {}
 
@@ -246,6 +257,10 @@ BUGS: Final[dict[str, Bug]] = {
     "encoded again": Bug("topics_follow_ledgers", _producer(faults.EncodesAgain)),
     "keyed by event": Bug("topics_follow_ledgers", _producer(faults.KeysByEvent)),
     "offset before effect": Bug("reactions_come_once", Parts(handler=SavesOffsetsFirst)),
+    "effect before offset": Bug("read_models_equal_a_replay", Parts(handler=SavesOffsetsLater)),
+    "applied backwards": Bug("read_models_equal_a_replay", _of_faults("applied backwards")),
+    "removal not folded": Bug("read_models_equal_a_replay", _of_faults("removal not folded")),
+    "fold by the clock": Bug("read_models_equal_a_replay", _of_faults("fold by the clock")),
     "rejected dropped": Bug("reactions_come_once", _of_faults("rejected dropped")),
     "applied in part": Bug("reactions_come_once", _of_faults("applied in part")),
     "poison skipped": Bug("consumers_stand_where_their_topics_end", _reader(faults.SkipsPoison)),

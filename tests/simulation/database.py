@@ -436,16 +436,17 @@ class MemoryConnection:
                 answer.set_result(said)
 
     async def _do(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        alone = self._transaction is None
         transaction = self._transaction or Transaction(self.database)
         if transaction.failed:
             raise asyncpg.InFailedSQLTransactionError("current transaction is aborted")
         try:
             result = await work(transaction)
-            if transaction is not self._transaction:
+            if alone:
                 await transaction.commit()
         except BaseException:
             transaction.failed = True
-            if transaction is not self._transaction:
+            if alone:
                 transaction.rollback()
             raise
         return result

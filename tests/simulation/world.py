@@ -10,7 +10,6 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from random import Random
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -19,14 +18,15 @@ import asyncpg
 from tests.faults import jars, mint
 from tests.faults.checker import ALWAYS, Case, Finding, check
 from tests.faults.consumed import Record
-from tests.faults.evidence import CommandRow, ConsumerRows, EventRow, Evidence, LedgerRows, watermark_of
+from tests.faults.evidence import CommandRow, ConsumerRows, EventRow, Evidence, LedgerRows, definitions, watermark_of
 from tests.faults.history import AGAIN, Answered, Asked, Began, Entry, Injected, Invoked, What
-from tests.faults.services import CATALOGUE, Names, jars_service, tallies_service
+from tests.faults.services import CATALOGUE, Names
 from tests.faults.worker import Kind
 from tests.simulation import database as databases
 from tests.simulation import memory_kafka
 from tests.simulation.database import MemoryDatabase
 from tests.simulation.loop import Process, SimulatedLoop, Stuck, process
+from tests.simulation.memory_boards import MemoryBoard, board_rows
 from tests.simulation.memory_consumer import MemoryConsumer
 from tests.simulation.memory_kafka import MemoryKafka, MemoryProducer, MemoryReader
 from tests.simulation.memory_ledger import MemoryLedger
@@ -61,13 +61,9 @@ POLL_S: Final = 1.0
 SETTLE_S: Final = 300.0
 
 
-@cache
 def services() -> dict[Kind, ServiceDefinition]:
-    """The services of `tests/faults` without their read models, whose rows only PostgreSQL can keep."""
-    return {
-        "jars": replace(jars_service(NAMES), read_models=()),
-        "tallies": replace(tallies_service(NAMES), read_models=()),
-    }
+    """The services of `tests/faults`."""
+    return definitions(NAMES)
 
 
 async def _newest(ledger: Ledger, stream: UUID) -> Any:
@@ -163,21 +159,23 @@ class Replica:
             store=parts.outbox(),
         )
         self.timers = parts.timers(self.ledger, definition.aggregates)
+        handlers: list[Handler] = [
+            ReactionHandler(
+                each.name(definition.name),
+                each.service,
+                self.ledger,
+                each.react,
+                subscribes=frozenset(event_type(event).full_name for event in each.events),
+                needs=each.needs,
+            )
+            for each in definition.reactions
+        ]
         self.consumers = [
             Consumer(
                 pool,
-                parts.handler(
-                    ReactionHandler(
-                        each.name(definition.name),
-                        each.service,
-                        self.ledger,
-                        each.react,
-                        subscribes=frozenset(event_type(event).full_name for event in each.events),
-                        needs=each.needs,
-                    )
-                ),
+                parts.handler(handler),
                 CATALOGUE,
-                reader=parts.reader(world.kafka, topic_of(each.service)),
+                reader=parts.reader(world.kafka, topic_of(handler.service)),
                 topics=world.kafka,
                 replica=number,
                 lease_s=LEASE_S,
@@ -185,7 +183,7 @@ class Replica:
                 on_applied=self._nudge,
                 store=MemoryConsumer(),
             )
-            for each in definition.reactions
+            for handler in (*handlers, *(MemoryBoard(model) for model in definition.read_models))
         ]
 
     def clock(self) -> datetime:
@@ -325,7 +323,12 @@ class World:
         self.chance = Random(seed)
         self.loop = SimulatedLoop(Random(self.chance.random()))  # type: ignore[abstract]  # sockets and threads are not its
         self.weather = Weather.of(Random(self.chance.random()))
-        self.definitions = self.parts.definitions()
+        # Half of the seeds do without read models, and so leave more of their time to the rest.
+        self.boards = self.chance.random() < 0.5
+        self.definitions: dict[Kind, ServiceDefinition] = {
+            kind: definition if self.boards else replace(definition, read_models=())
+            for kind, definition in self.parts.definitions().items()
+        }
         self.kafka = MemoryKafka(
             reached=self._at_kafka,
             clock=self.now,
@@ -523,13 +526,14 @@ class World:
                 return f"{kind}: {waiting} timers wait"
             if any(row["kind"] == "not_yet" for row in each.table("parked")):
                 return f"{kind}: parked records wait for what they need"
-            rows = {(row["topic"], row["partition"]): row for row in each.table("consumer_partitions")}
-            for reacts in self.definitions[kind].reactions:
-                topic = topic_of(reacts.service)
-                for partition, log in enumerate(self.kafka.topic(topic).partitions):
-                    read = rows.get((topic, partition))
+            rows = {(row["consumer"], row["topic"], row["partition"]): row for row in each.table("consumer_partitions")}
+            replica = next(seat.replica for seat in self.seats if seat.kind == kind)
+            assert replica is not None, "each seat is taken"
+            for consumer in replica.consumers:
+                for partition, log in enumerate(self.kafka.topic(consumer.topic).partitions):
+                    read = rows.get((consumer.handler.name, consumer.topic, partition))
                     if read is None or read["next_offset"] != log.end:
-                        return f"{kind}: {topic}/{partition} is not read to its end"
+                        return f"{kind}: {consumer.handler.name} has not read {partition} to its end"
         return ""
 
     # Clients.
@@ -692,14 +696,23 @@ class World:
     # What is left.
 
     def evidence(self) -> Evidence:
-        """Everything that the run has left, as plain rows."""
+        """Everything that the run has left, as plain rows; what took part is told as it would be without a bug."""
+        sound = {
+            kind: definition if self.boards else replace(definition, read_models=())
+            for kind, definition in services().items()
+        }
         return Evidence(
             NAMES,
             {kind: self._ledger_rows(kind, each) for kind, each in self.databases.items()},
             {name: self._records(topic_of(name)) for name in (NAMES.jars, NAMES.tallies, NAMES.mint)},
             {kind: _consumer_rows(each) for kind, each in self.databases.items()},
+            {
+                model.name: board_rows(self.databases[kind], model)
+                for kind, definition in sound.items()
+                for model in definition.read_models
+            },
             watermarks=tuple(watermark_of(each.value or b"") for each in self._records(WATERMARK_TOPIC)),
-            services=services(),
+            services=sound,
         )
 
     def _ledger_rows(self, kind: Kind, each: MemoryDatabase) -> LedgerRows:
