@@ -180,6 +180,7 @@ class Replica:
                 replica=number,
                 lease_s=LEASE_S,
                 poll_s=POLL_S,
+                plenty=world.chance.choice((3, 500)),
                 on_applied=self._nudge,
                 store=MemoryConsumer(),
             )

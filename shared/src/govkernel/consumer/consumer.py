@@ -87,7 +87,8 @@ class ConsumerStatus:
 class Consumer:
     """Feeds a handler with the events of its topic, sharing the partitions with other replicas of the same name.
 
-    `lease_s` is how long a silent replica keeps its partitions. `commit_as` is a group's name under which offsets are
+    `lease_s` is how long a silent replica keeps its partitions. A fetch of `plenty` records is applied in two halves,
+    and is followed by the next without a rest. `commit_as` is a group's name under which offsets are
     also shown to Kafka's tools. `on_applied` is called after each commit that applied events: whoever waits for their
     effects is woken there. The reader is this consumer's own. `store` knows the rows that the pool's connections
     lead to.
@@ -105,6 +106,7 @@ class Consumer:
         lease_s: float = 10.0,
         poll_s: float = 0.25,
         most_records: int = 2000,
+        plenty: int = PLENTY,
         commit_as: str | None = None,
         on_applied: Callable[[], None] | None = None,
         store: ConsumerStore = POSTGRES,
@@ -117,6 +119,7 @@ class Consumer:
         self._replica = replica
         self._poll_s = poll_s
         self._most_records = most_records
+        self._plenty = plenty
         self._commit_as = commit_as
         self._on_applied = on_applied
         self._store = store
@@ -207,7 +210,7 @@ class Consumer:
                 await self._give_up(taken.stopped)
             if taken.lost or taken.stopped:
                 self._read_only(self._held.keys() - taken.lost - taken.stopped.keys())
-            if sum(len(each.records) for each in fetched) < PLENTY:
+            if sum(len(each.records) for each in fetched) < self._plenty:
                 ended = asyncio.get_running_loop().time()
                 self._rest_until = ended + min(LONGEST_REST_S, ended - began)
             if taken.parked:
@@ -227,7 +230,7 @@ class Consumer:
         Partitions have no streams in common. What one half did stands where the other fails.
         """
         halves = [fetched]
-        if len(fetched) > 1 and sum(len(each.records) for each in fetched) >= PLENTY:
+        if len(fetched) > 1 and sum(len(each.records) for each in fetched) >= self._plenty:
             halves = [fetched[::2], fetched[1::2]]
         results = await asyncio.gather(
             *(self._inbox.take(half, self._replica, epochs) for half in halves), return_exceptions=True
