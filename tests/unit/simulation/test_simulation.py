@@ -4,11 +4,9 @@ import pytest
 from tests.simulation.world import simulate
 
 FOUND = {
-    27: "an acknowledgement that did not say where left a watermark behind its records",
-    48: "poison in the fetch that filled a gap held up what had come before it",
-    134: "a command that had waited its time was looked at again and again at that time",
-    149: "of several batches the last one's acknowledgement did not say where",
-    301: "a clock that was set back while a timer fired had it ring before its time",
+    19: "a command that had waited its time was looked at again and again at that time",
+    33: "an acknowledgement that did not say where left a watermark behind its records",
+    111: "poison in the fetch that filled a gap held up what had come before it",
 }
 """Seeds that broke a rule once, and why."""
 
