@@ -249,6 +249,7 @@ class MemoryDatabase:
     streams: dict[UUID, list[Row]] = field(default_factory=dict)
     open: dict[Transaction, None] = field(default_factory=dict)
     connections: "dict[MemoryConnection, None]" = field(default_factory=dict)
+    access_generation: str = ""
     next_xid: int = FIRST_XID
     next_seq: int = 1
     next_id: int = 1

@@ -29,6 +29,8 @@ class MemoryLedger:
         verified = on.database.checkpoint.database == on.database.identity()
         if not verified or not all(self.in_time(clock, item.clock) for item in items):
             return Reply(False, verified, clock)
+        if any(item.allowed_under not in (None, on.database.access_generation) for item in items):
+            return Reply(False, verified, clock, allowances_moved=True)
         await on.step()
         expected: dict[UUID, Head] = {}
         for item in items:

@@ -43,6 +43,7 @@ from govkernel.ledger import (
     StaleVersion,
     Timers,
 )
+from govkernel.ledger.append import AllowanceMoved
 from govkernel.postgres import create_pool, migrate_in_thread
 
 
@@ -408,6 +409,19 @@ async def test_a_relied_on_stream_that_moved_is_a_conflict(ledger: Ledger) -> No
     item, _ = ledger.prepare(context(), Intent(JAR, jar, AddCoin("bo"), (stale,)), await ledger.load(JAR, jar))
     async with ledger.pool.acquire() as connection, connection.transaction():
         assert await ledger.append(connection, [item]) == [Conflict(await ledger.head(policy))]
+
+
+async def test_what_was_allowed_by_roles_that_are_others_by_now_is_not_written(ledger: Ledger) -> None:
+    async def append(allowed_under: str | None) -> object:
+        jar = uuid4()
+        intent: Intent[Any, Any, Any] = Intent(JAR, jar, OpenJar(1), allowed_under=allowed_under)
+        item, _ = ledger.prepare(context(), intent, await ledger.load(JAR, jar))
+        async with ledger.pool.acquire() as connection:
+            (outcome,) = await ledger.append(connection, [item])
+        return outcome
+
+    # Where no read models of roles and nodes are there, their generation is an empty text.
+    assert [type(await append(under)) for under in (None, "", "others")] == [Appended, Appended, AllowanceMoved]
 
 
 async def test_a_refusal_decided_on_a_stale_state_is_not_answered(ledger: Ledger) -> None:
