@@ -255,7 +255,7 @@ class MemoryReader:
 
     def __init__(self, kafka: MemoryKafka, topic: str) -> None:
         self._kafka = kafka
-        self._topic = topic
+        self.topic = topic
         self._positions: dict[int, int] = {}
         self._started = False
 
@@ -274,9 +274,16 @@ class MemoryReader:
     def seek(self, partition: int, offset: int) -> None:
         self._positions[partition] = offset
 
+    @property
+    def assigned(self) -> frozenset[int]:
+        return frozenset(self._positions)
+
+    async def position(self, partition: int) -> int:
+        return self._positions[partition]
+
     async def fetch(self, *, timeout_s: float = 0.5, most_records: int | None = None) -> list[Fetched]:
         if not self._started:
-            raise KafkaUnavailable(f"{self._topic}: not connected")
+            raise KafkaUnavailable(f"{self.topic}: not connected")
         if not self._positions:
             await asyncio.sleep(timeout_s)
             return []
@@ -289,7 +296,7 @@ class MemoryReader:
         return self._taken(most_records)
 
     def _waiting(self) -> bool:
-        partitions = self._kafka.topic(self._topic).partitions
+        partitions = self._kafka.topic(self.topic).partitions
         return any(at != partitions[partition].end for partition, at in self._positions.items())
 
     def _taken(self, most_records: int | None) -> list[Fetched]:
@@ -297,9 +304,9 @@ class MemoryReader:
         found = []
         left = most_records if most_records is not None else 1_000_000
         for partition, start in sorted(self._positions.items()):
-            log = self._kafka.topic(self._topic).partitions[partition]
+            log = self._kafka.topic(self.topic).partitions[partition]
             if start > log.end:
-                raise OffsetGone(self._topic, partition, start)
+                raise OffsetGone(self.topic, partition, start)
             records = (
                 [each for each in log.records[-(log.end - start) :] if each.offset >= start] if log.end > start else []
             )
@@ -314,7 +321,7 @@ class MemoryReader:
 
     async def partitions(self) -> int:
         await self._kafka._reach("connect")
-        return len(self._kafka.topic(self._topic).partitions)
+        return len(self._kafka.topic(self.topic).partitions)
 
     async def beginnings(self, partitions: Iterable[int]) -> dict[int, int]:
         await self._kafka._reach("connect")
@@ -322,7 +329,7 @@ class MemoryReader:
 
     async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
         await self._kafka._reach("connect")
-        logs = self._kafka.topic(self._topic).partitions
+        logs = self._kafka.topic(self.topic).partitions
         return {each: logs[each].end for each in partitions}
 
     async def commit(self, group: str, offsets: Mapping[int, int]) -> None:

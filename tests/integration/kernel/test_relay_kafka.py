@@ -2,13 +2,14 @@
 
 from base64 import b64decode, urlsafe_b64decode
 from collections.abc import AsyncIterator, Callable
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 from tests.integration.kernel.carrying import until
+from tests.integration.kernel.wires import read, stream_in
 from tests.support.topics import create_topic, delete_topics
 
 from govkernel.kafka import (
@@ -24,7 +25,6 @@ from govkernel.kafka import (
     TopicLog,
     TopicMissing,
     bulk_reader,
-    partition_of,
 )
 
 MakeReader = Callable[[KafkaAddress, str], LogReader]
@@ -58,41 +58,12 @@ async def reader(address: KafkaAddress, topic: Callable[..., str]) -> AsyncItera
     await made.close()
 
 
-def stream_in(partition: int, partitions: int) -> UUID:
-    while partition_of(stream := uuid4(), partitions) != partition:
-        pass
-    return stream
-
-
-async def read(reader: PartitionReader, count: int) -> list[bytes]:
-    values: list[bytes] = []
-    for _ in range(100):
-        values.extend(record.value or b"" for fetched in await reader.fetch() for record in fetched.records)
-        if len(values) >= count:
-            break
-    return values
-
-
-async def test_sending_answers_with_the_highest_offset_of_each_partition(
-    producer: EventProducer, topic: Callable[..., str]
-) -> None:
-    name = topic(partitions=2)
-    even, odd = stream_in(0, 2), stream_in(1, 2)
-    assert await producer.send(name, [Outgoing(even, "t", b"a"), Outgoing(odd, "t", b"b")]) == {0: 0, 1: 0}
-    assert await producer.send(name, [Outgoing(odd, "t", b"c"), Outgoing(odd, "t", b"d")]) == {1: 2}
-
-
 async def test_documents_of_the_largest_size_go_out_in_order(producer: EventProducer, reader: PartitionReader) -> None:
     stream = stream_in(0, 2)
     bodies = [bytes([number]) * 262_144 for number in range(9)]
     assert await producer.send(reader.topic, [Outgoing(stream, "t", body) for body in bodies]) == {0: 8}
     reader.assign({0: 0})
     assert await read(reader, 9) == bodies
-
-
-async def test_sending_to_a_topic_that_is_not_there_says_so(producer: EventProducer, topic: Callable[..., str]) -> None:
-    with pytest.raises(TopicMissing):
-        await producer.send(f"{topic()}.missing", [Outgoing(uuid4(), "t", b"a")])
 
 
 async def test_sending_to_nowhere_fails_in_time_and_another_try_begins_anew() -> None:
@@ -109,53 +80,6 @@ async def test_a_record_that_the_broker_refuses_fails_and_the_producer_begins_an
     with pytest.raises(SendFailed):
         await producer.send(name, [Outgoing(stream, "t", bytes(2_000_000))])
     assert await producer.send(name, [Outgoing(stream, "t", b"small")]) == {0: 0}
-
-
-async def test_a_fetch_says_where_it_started(producer: EventProducer, reader: PartitionReader) -> None:
-    stream = stream_in(0, 2)
-    await producer.send(reader.topic, [Outgoing(stream, "t", bytes([number])) for number in range(10)])
-    reader.assign({0: 4})
-    (fetched,) = await reader.fetch(timeout_s=10, most_records=3)
-    assert (fetched.partition, fetched.start, fetched.end) == (0, 4, 7)
-    assert [record.offset for record in fetched.records] == [4, 5, 6]
-    reader.seek(0, 9)
-    (fetched,) = await reader.fetch(timeout_s=10)
-    assert (fetched.start, fetched.end) == (9, 10)
-
-
-async def test_an_assignment_replaces_the_one_before(producer: EventProducer, reader: PartitionReader) -> None:
-    even, odd = stream_in(0, 2), stream_in(1, 2)
-    await producer.send(reader.topic, [Outgoing(even, "t", b"a"), Outgoing(odd, "t", b"b")])
-    reader.assign({0: 0, 1: 0})
-    assert sorted(await read(reader, 2)) == [b"a", b"b"]
-    reader.assign({1: 0})
-    assert reader.assigned == {1}
-    assert await read(reader, 1) == [b"b"]
-    reader.assign({})
-    assert await reader.fetch(timeout_s=0.01) == []
-    reader.assign({0: 0})
-    assert await read(reader, 1) == [b"a"]
-
-
-async def test_an_offset_that_is_gone_is_an_alarm_and_never_a_reset(
-    producer: EventProducer, reader: PartitionReader
-) -> None:
-    stream = stream_in(0, 2)
-    await producer.send(reader.topic, [Outgoing(stream, "t", b"a")])
-    reader.assign({0: 50})
-    with pytest.raises(OffsetGone) as gone:
-        for _ in range(100):
-            await reader.fetch()
-    assert (gone.value.partition, gone.value.offset) == (0, 50)
-    reader.seek(0, 0)
-    assert await read(reader, 1) == [b"a"]
-
-
-async def test_a_reader_knows_partitions_beginnings_and_ends(producer: EventProducer, reader: PartitionReader) -> None:
-    await producer.send(reader.topic, [Outgoing(stream_in(1, 2), "t", b"a")])
-    assert await reader.partitions() == 2
-    assert await reader.beginnings([0, 1]) == {0: 0, 1: 0}
-    assert await reader.ends([0, 1]) == {0: 0, 1: 1}
 
 
 async def test_reading_from_nowhere_fails() -> None:
