@@ -58,13 +58,22 @@ def consumers(system: RunningSystem, topic: str) -> list[dict[str, Any]]:
     ]
 
 
+def readers_in(system: RunningSystem) -> set[tuple[str, str]]:
+    """Every consumer that reads, with its service."""
+    return {
+        (name, each["consumer"])
+        for name in system.names
+        for each in system.ask("olu", name, "/operations/consumers").json()["items"]
+    }
+
+
 async def test_a_topic_that_was_made_anew_is_noticed_before_anything_is_sent_and_the_runbook_fills_it_again(
     system: RunningSystem, office: Office
 ) -> None:
     office.decide(office.review(office.project("ANEW-1")))
     for reader in system.names:
         await system.wait_read(reader)
-    before = await pictures(system)
+    before, readers = await pictures(system), readers_in(system)
     kafka, topic = system.address("kafka"), topic_of("projects")
 
     delete_topics(kafka, topic)
@@ -90,7 +99,7 @@ async def test_a_topic_that_was_made_anew_is_noticed_before_anything_is_sent_and
     for command in (republish, reread):
         said = system.gov(*command, "--json")
         assert said.code == 0, said.err
-    await all_is_well(system)
+    await all_is_well(system, readers)
     assert foreign_to(await system.ledger("projects"), await system.topic("projects")) == []
     after = await pictures(system)
     assert {name: [row for row in rows if row in set(after[name])] for name, rows in before.items()} == before
@@ -106,7 +115,7 @@ async def test_when_kafkas_disk_is_lost_the_ledgers_fill_a_new_one(system: Runni
     office.review(office.project("DISK-1"))
     for reader in system.names:
         await system.wait_read(reader)
-    before, counts = await pictures(system), await system.event_counts()
+    before, readers, counts = await pictures(system), readers_in(system), await system.event_counts()
 
     await lose_the_disk(system)
     meanwhile = office.project("DISK-2")
@@ -125,7 +134,7 @@ async def test_when_kafkas_disk_is_lost_the_ledgers_fill_a_new_one(system: Runni
 
     done = await asyncio.to_thread(type_in, system, "kafka-away.md")
     assert done.returncode == 0, done.stdout + done.stderr
-    await all_is_well(system)
+    await all_is_well(system, readers)
     after = await pictures(system)
     assert {name: [row for row in rows if row in set(after[name])] for name, rows in before.items()} == before
     assert await system.node_status("approvals", meanwhile) == "active"
@@ -166,8 +175,13 @@ def type_in(system: RunningSystem, page: str) -> "subprocess.CompletedProcess[st
     )
 
 
-async def all_is_well(system: RunningSystem) -> None:
-    """Wait until every topic has its ledger, everybody has read everything, and nobody has anything to complain of."""
+async def all_is_well(system: RunningSystem, readers: set[tuple[str, str]]) -> None:
+    """Wait until every topic has its ledger, all readers have read everything, and nobody has anything to complain of."""
+
+    async def all_have_begun() -> bool:
+        return readers_in(system) == readers
+
+    await eventually("all who had read before have begun again", all_have_begun, within_s=60)
     for reader in system.names:
         await system.wait_read(reader)
     verified = system.gov("log", "verify", "--json")
