@@ -156,7 +156,7 @@ class Consumer:
             while not stop.is_set():
                 try:
                     await self.one_pass()
-                    self._trouble = None
+                    self._trouble = self._alarm = None
                     delay_s = 0.25
                 except TRY_AGAIN as error:
                     self._trouble = f"{type(error).__name__}: {error}"
@@ -165,8 +165,9 @@ class Consumer:
                     await pause(stop, delay_s)
                     delay_s = min(10.0, delay_s * 2)
         except (OffsetGone, TopicMadeAnew) as error:
+            if str(error) != self._alarm:
+                log.error("%s: stops: %s", self.handler.name, error)
             self._alarm = str(error)
-            log.error("%s: stops: %s", self.handler.name, error)
             raise
         finally:
             await self.close()

@@ -546,7 +546,7 @@ def operations_api(service: str) -> ServiceApi:
     async def reread_topic(call: Call[RereadRequest]) -> OrderedView:
         """Let the service's consumers read a topic from its beginning: one that was made anew, or lost what was unread.
 
-        They drop what they have applied, and meet again what they had parked. Each begins within a minute.
+        They drop what they have applied, and meet again what they had parked. Each begins within seconds.
         """
         topic = topic_of(call.body.service)
         order = TopicReread(topic, _reason(call, "say why the topic is to be read again"))

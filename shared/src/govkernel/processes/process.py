@@ -64,6 +64,7 @@ DRAIN_HTTP_S: Final = 4.0
 DRAIN_CONSUMERS_S: Final = 2.5
 DRAIN_RELAY_S: Final = 2.0
 CLOSED_WITHIN_S: Final = 0.5
+LOOKS_AGAIN_S: Final = 5.0
 WATCH_KAFKA_S: Final = 5.0
 LONGEST_WAIT_S: Final = 10.0
 
@@ -259,7 +260,7 @@ class _Server(uvicorn.Server):
 
 @dataclass(slots=True)
 class _Followed:
-    """A consumer that is known to the process while it runs."""
+    """A consumer that is known to the process while it runs, and while it waits for a person to put something right."""
 
     consumer: Consumer
     running: dict[str, Consumer]
@@ -267,15 +268,15 @@ class _Followed:
     async def run(self, stop: asyncio.Event) -> None:
         name = self.consumer.handler.name
         self.running[name] = self.consumer
-        waits_for_a_person = False
         try:
-            await self.consumer.run(stop)
-        except (OffsetGone, TopicMadeAnew):
-            # Until it is started again it stays known, with its alarm, which nobody would hear of otherwise.
-            waits_for_a_person = True
-            raise
+            while not stop.is_set():
+                with contextlib.suppress(OffsetGone, TopicMadeAnew):
+                    await self.consumer.run(stop)
+                    return
+                # Its alarm has to be heard meanwhile, and nobody tells it when an operator has done something.
+                await pause(stop, LOOKS_AGAIN_S)
         finally:
-            if not waits_for_a_person and self.running.get(name) is self.consumer:
+            if self.running.get(name) is self.consumer:
                 del self.running[name]
 
 

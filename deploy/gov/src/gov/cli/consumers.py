@@ -30,7 +30,7 @@ def reread(
     """Let every consumer of these services' topics read them from their beginning.
 
     For topics that were made anew or lost what was not read yet. Each drops what it has applied, meets again what it
-    had parked, and begins within a minute. Exit code 3 where a service is away: run it again then.
+    had parked, and begins within seconds. Exit code 3 where a service is away: run it again then.
     """
     if not reason.strip():
         raise typer.BadParameter("say why", param_hint="--reason")
