@@ -14,10 +14,12 @@ ANA, BO = UUID(int=1), UUID(int=2)
 
 
 def claim(leases: list[Lease], replica: UUID, refused: dict[int, int] | None = None) -> list[Lease]:
+    """What the rows say once a replica has renewed its own and taken what it should."""
     taken = {lease.partition for lease in to_take(leases, replica, refused=refused)}
+    renewed = [replace(lease, live=True) if lease.holder == replica else lease for lease in leases]
     return [
         replace(lease, holder=replica, epoch=lease.epoch + 1, live=True) if lease.partition in taken else lease
-        for lease in leases
+        for lease in renewed
     ]
 
 
