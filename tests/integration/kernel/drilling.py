@@ -65,6 +65,10 @@ class Place:
             self.give(server, folder)
         return folder
 
+    def keep_log(self, server: PostgresServer) -> None:
+        """Let a server archive its write-ahead log; it takes effect when it starts."""
+        self.configure(server, archive_mode="on", archive_command=f"cp %p {self.archive(server)}/%f")
+
     def give(self, server: PostgresServer, path: Path) -> None:
         if server.user is not None:
             account = pwd.getpwnam(server.user)
@@ -116,9 +120,14 @@ class Site:
     service: str
     client: httpx2.AsyncClient
     port: int
+    server: PostgresServer
     link: Link
     processes: dict[str, asyncio.subprocess.Process]
     kafka: str
+
+    def move_to(self, server: PostgresServer) -> None:
+        """Let the service find another server where the one before was."""
+        self.server, self.link.target = server, server.port
 
     async def open(self, key: str, shelf: str = "a") -> str:
         answer = await self.client.post("/jars", json={"limit": 9, "shelf": shelf}, headers={"Idempotency-Key": key})
@@ -199,7 +208,7 @@ async def site_at(
         except AssertionError as error:
             error.add_note(log.read_text("utf-8")[-3000:])
             raise
-        yield Site(service, client, port, link, processes, kafka)
+        yield Site(service, client, port, origin, link, processes, kafka)
 
 
 async def taken(asked: Awaitable[httpx2.Response]) -> bool:

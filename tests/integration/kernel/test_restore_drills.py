@@ -27,7 +27,7 @@ Way = Callable[[Place, PostgresServer, PostgresServer], Awaitable[ComeBack]]
 """Keep what an origin has at this moment; what is returned kills the origin and sets another server going with that."""
 
 
-async def storage_snapshot(_place: Place, origin: PostgresServer, other: PostgresServer) -> ComeBack:
+async def storage_snapshot(place: Place, origin: PostgresServer, other: PostgresServer) -> ComeBack:
     """The disk of a server that was cut off from power, as the storage keeps it."""
     origin.kill()
     await asyncio.to_thread(copy, origin, other)
@@ -36,6 +36,7 @@ async def storage_snapshot(_place: Place, origin: PostgresServer, other: Postgre
     async def come_back() -> None:
         origin.kill()
         other.initialise()
+        place.keep_log(other)
         other.start()
 
     return come_back
@@ -55,12 +56,12 @@ async def point_in_time(place: Place, origin: PostgresServer, other: PostgresSer
         await until(archived)
         origin.kill()
         other.initialise()
+        place.keep_log(other)
         place.configure(
             other,
             restore_command=f"cp {place.archive(origin)}/%f %p",
             recovery_target_name=RESTORE_POINT,
             recovery_target_action="promote",
-            archive_mode="off",
         )
         (other.data / "recovery.signal").touch()
         place.give(other, other.data / "recovery.signal")
@@ -71,6 +72,8 @@ async def point_in_time(place: Place, origin: PostgresServer, other: PostgresSer
 
         await until(leads)
         assert await ask(other, "SELECT timeline_id FROM pg_control_checkpoint()") == 2
+        # Whoever is copied from it next has nothing to recover to.
+        place.configure(other, restore_command="", recovery_target_name="")
 
     return come_back
 
@@ -79,6 +82,7 @@ async def failover(place: Place, origin: PostgresServer, other: PostgresServer) 
     """A standby that had lost touch with its primary is promoted when that dies."""
     await asyncio.to_thread(place.base_backup, origin, other, "--write-recovery-conf")
     other.initialise()
+    place.keep_log(other)
     other.start()
     here = await ask(origin, "SELECT pg_current_wal_lsn()::text")
 
@@ -115,44 +119,28 @@ async def issuer(place: Place) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="module")
-async def prepared(place: Place) -> PostgresServer:
-    """A server that was stopped, with a database that has the kernel's tables, to be copied."""
+async def site(place: Place, kafka: str, issuer: str) -> AsyncIterator[Site]:
+    """A service that goes on through all drills, each time with the database that the one before has left."""
     server = place.server()
     server.initialise()
+    place.keep_log(server)
     server.start()
     await databases.create_template(server.url(), TEMPLATE)
-    server.stop()
-    return server
-
-
-@pytest.fixture
-async def origin(place: Place, prepared: PostgresServer) -> PostgresServer:
-    """The server that will be lost."""
-    server = place.server()
-    await asyncio.to_thread(copy, prepared, server)
-    server.initialise()
-    place.configure(server, archive_mode="on", archive_command=f"cp %p {place.archive(server)}/%f")
-    server.start()
-    return server
-
-
-@pytest.fixture
-async def site(place: Place, origin: PostgresServer, kafka: str, issuer: str) -> AsyncIterator[Site]:
-    async with site_at(place, origin, kafka, issuer) as made:
+    async with site_at(place, server, kafka, issuer) as made:
         yield made
 
 
 @pytest.mark.parametrize("way", [storage_snapshot, point_in_time, failover])
 async def test_a_database_that_was_set_back_takes_nothing_until_kafka_has_given_back_what_it_lost(
-    site: Site, place: Place, origin: PostgresServer, way: Way
+    site: Site, place: Place, way: Way
 ) -> None:
-    other = place.server()
-    old = await site.open("old")
+    origin, other = site.server, place.server()
+    old = await site.open(f"{way.__name__} old")
     assert (await site.coin(old, "ana")).status_code == 200
     come_back = await way(place, origin, other)
     await until(lambda: taken(site.coin(old, "bo")))
-    timed = await site.open("timed", LATER)
-    later = [await site.open(f"later {number}") for number in range(20)]
+    timed = await site.open(f"{way.__name__} timed", LATER)
+    later = [await site.open(f"{way.__name__} later {number}") for number in range(20)]
     for jar in later:
         assert (await site.coin(jar, "cy")).status_code == 200
     await site.carried()
@@ -161,7 +149,7 @@ async def test_a_database_that_was_set_back_takes_nothing_until_kafka_has_given_
     # The relay stands still, as on a machine that was suspended: what it remembers is of a past that is gone.
     site.processes["relay"].send_signal(signal.SIGSTOP)
     await come_back()
-    site.link.target = other.port
+    site.move_to(other)
 
     async def back() -> bool:
         return (await site.client.get(f"/jars/{old}")).status_code == 200
@@ -185,11 +173,8 @@ async def test_a_database_that_was_set_back_takes_nothing_until_kafka_has_given_
 
     repeated = await site.coin(old, "bo")
     assert (repeated.status_code, repeated.headers["gov-version"]) == (200, f"{old}@3")
-    assert await site.open("timed", LATER) == timed
+    assert await site.open(f"{way.__name__} timed", LATER) == timed
     assert (await site.coin(old, "dee")).headers["gov-version"] == f"{old}@4"
     await site.carried()
     found = await site.verification()
     assert (found["events"], found["unsent"], found["counts"]) == (len(before["events"]) + 1, 0, {})
-    assert found["repeats"] <= len(before["events"]), (
-        "what an older checkpoint does not count as sent is sent once more"
-    )
