@@ -25,6 +25,7 @@ TOGETHER: Final = (
     "tests/e2e/",
     "tests/integration/gov/test_command.py",
     "tests/integration/kernel/test_restore_drills.py",
+    "tests/integration/kernel/test_back_pressure.py",
     "tests/integration/runtime/test_infrastructure.py",
 )
 """How the ids of tests begin that share servers: each worker that ran some of them would start those servers again."""
