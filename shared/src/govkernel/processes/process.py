@@ -378,6 +378,9 @@ class Process:
                 "can_not_listen", host=host, port=port, reason=str(error), remedy="set GOV_HTTP_PORT to a free one"
             )
             return None
+        # Connections inherit it. asyncio sets it only on a socket that names its protocol, which one made this way does
+        # not: the body of an answer would wait up to 40 ms for the client to acknowledge its head.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         log.info("listening", host=host, port=listener.getsockname()[1])
         return listener
 
