@@ -31,15 +31,16 @@ class Timers:
         self._aggregates = {aggregate.name: aggregate for aggregate in aggregates}
 
     async def fire_due(self, now: datetime | None = None, *, simulated: bool = False) -> int:
-        """Fire everything that is due now; how many fired. Raises LedgerUnavailable."""
+        """Fire everything that is due, at `now` or by the clock; how many fired. Raises LedgerUnavailable."""
         fired = 0
-        while await self._fire_next(now or self._ledger.clock(), simulated=simulated):
+        while await self._fire_next(now, simulated=simulated):
             fired += 1
         if fired:
             self._ledger.wake()
         return fired
 
-    async def _fire_next(self, now: datetime, *, simulated: bool) -> bool:
+    async def _fire_next(self, given: datetime | None, *, simulated: bool) -> bool:
+        now = given or self._ledger.clock()
         async with self._ledger.pool.acquire(timeout=5) as connection:
             try:
                 async with connection.transaction():
@@ -62,7 +63,7 @@ class Timers:
                     loaded = await self._ledger.load(aggregate, row["stream"], connection=connection)
                     intent = Intent(aggregate, row["stream"], aggregate.on_deadline(row["name"], at))
                     item, _after = self._ledger.prepare(context, intent, loaded)
-                    if not simulated and item.clock < row["due"]:
+                    if given is None and item.clock < row["due"]:
                         # The clock was set back meanwhile: what is about to be recorded would be earlier than its due.
                         return False
                     (outcome,) = await self._ledger.append(connection, [item])
