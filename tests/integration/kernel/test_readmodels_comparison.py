@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
+from tests.integration.kernel.carrying import until
 from tests.integration.kernel.consuming import world
 from tests.integration.kernel.following import Site
 from tests.support.phases import PhaseRow, evolve
@@ -33,6 +35,11 @@ async def started(site: Site, *phases: str) -> Stream:
 async def states(site: Site) -> list[tuple[int, str]]:
     rows = await site.world.pool.fetch("SELECT build, state FROM read_model_builds ORDER BY build")
     return [(row["build"], row["state"]) for row in rows]
+
+
+async def nobody_follows(site: Site, consumer: str) -> bool:
+    held = "SELECT count(*) FROM consumer_partitions WHERE consumer = $1 AND holder IS NOT NULL"
+    return bool(await site.world.pool.fetchval(held, consumer) == 0)
 
 
 async def test_a_previous_build_is_fed_as_far_as_the_live_one_and_then_differs_in_nothing(site: Site) -> None:
@@ -174,6 +181,7 @@ async def test_a_roll_back_that_is_broken_off_can_be_tried_again(site: Site) -> 
     async with site.running(site.read_models()) as read_models:
         await site.level(read_models)
         await read_models.rebuild("phases")
+        await until(partial(nobody_follows, site, "phases/1"))
         await started(site, "late")
         await site.level(read_models)
         reached = asyncio.Event()
