@@ -48,23 +48,20 @@ async def pictures(system: RunningSystem) -> dict[str, list[str]]:
     return seen
 
 
+def followers(system: RunningSystem, service: str) -> list[dict[str, Any]]:
+    """Every consumer of a service that follows a topic; builds that are kept to go back to follow nothing."""
+    items = system.ask("olu", service, "/operations/consumers").json()["items"]
+    return [each for each in items if each["lag"] is not None]
+
+
 def consumers(system: RunningSystem, topic: str) -> list[dict[str, Any]]:
-    """Every consumer of a topic, as its service sees it."""
-    return [
-        each
-        for service in system.names
-        for each in system.ask("olu", service, "/operations/consumers").json()["items"]
-        if each["topic"] == topic
-    ]
+    """Every consumer that follows a topic, as its service sees it."""
+    return [each for service in system.names for each in followers(system, service) if each["topic"] == topic]
 
 
 def readers_in(system: RunningSystem) -> set[tuple[str, str]]:
-    """Every consumer that reads, with its service."""
-    return {
-        (name, each["consumer"])
-        for name in system.names
-        for each in system.ask("olu", name, "/operations/consumers").json()["items"]
-    }
+    """Every consumer that follows something, with its service."""
+    return {(name, each["consumer"]) for name in system.names for each in followers(system, name)}
 
 
 async def test_a_topic_that_was_made_anew_is_noticed_before_anything_is_sent_and_the_runbook_fills_it_again(
