@@ -47,6 +47,7 @@ async def test_a_previous_build_is_fed_as_far_as_the_live_one_and_then_differs_i
     async with site.running(site.read_models()) as read_models:
         await site.level(read_models)
         await read_models.rebuild("phases")
+        await until(partial(nobody_follows, site, "phases/1"))
         await started(site, "late")
         await site.level(read_models)
         shown: list[Progress] = []

@@ -7,7 +7,6 @@ rows' in order of key and version; a part's is that of its streams' in order of 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
@@ -51,13 +50,22 @@ class Digests:
     offsets: Mapping[int, int]
 
 
-def combined(streams: Mapping[UUID, bytes]) -> str:
-    """The digest of a part, from those of its streams."""
-    whole = sha256()
-    for stream in sorted(streams):
-        whole.update(stream.bytes)
-        whole.update(streams[stream])
-    return whole.hexdigest()
+async def part_digests(
+    connection: Connection, build: Build, *, columns: Iterable[str] | None = None
+) -> dict[Part, bytes]:
+    """The digest of each part: SHA-256 of its streams and their digests, in order of stream.
+
+    The caller's transaction decides of which snapshot. With `columns`, rows and history are compared by these alone.
+    """
+    found: dict[Part, bytes] = {}
+    for part, (query, *arguments) in (await _queries(connection, build, columns)).items():
+        whole = "sha256(coalesce(string_agg(uuid_send(stream) || digest, ''::bytea ORDER BY stream), ''::bytea))"
+        found[part] = await connection.fetchval(
+            f"SELECT {whole} FROM ({query}) AS streams",  # noqa: S608
+            *arguments,
+            timeout=LONGEST_QUERY_S,
+        )
+    return found
 
 
 async def stream_digests(
@@ -67,44 +75,55 @@ async def stream_digests(
 
     The caller's transaction decides of which snapshot. With `columns`, rows and history are compared by these alone.
     """
+    found: dict[Part, dict[UUID, bytes]] = {}
+    for part, (query, *arguments) in (await _queries(connection, build, columns)).items():
+        rows = await connection.fetch(query, *arguments, timeout=LONGEST_QUERY_S)
+        found[part] = {row["stream"]: row["digest"] for row in rows}
+    return found
+
+
+async def _queries(
+    connection: Connection, build: Build, columns: Iterable[str] | None
+) -> dict[Part, tuple[str, *tuple[object, ...]]]:
+    """For each part what gives its streams and their digests, and its arguments."""
     # How values are written must not depend on who asks.
     await connection.execute(
         "SET LOCAL timezone TO 'UTC'; SET LOCAL datestyle TO 'ISO, YMD'; SET LOCAL bytea_output TO hex; "
         f"SET LOCAL work_mem = '{SORT_MEMORY}'"
     )
-    found: dict[Part, dict[UUID, bytes]] = {}
+    queries: dict[Part, tuple[str, *tuple[object, ...]]] = {}
     for part, table in ((Part.ROWS, ROWS), (Part.HISTORY, HISTORY)):
         names = [name for name, _ in await columns_in_database(connection, build.schema, table)]
         if columns is not None:
             chosen = set(columns)
             names = [name for name in names if name in chosen]
         listed = ", ".join(f'"{name}"' for name in names)
-        rows = await connection.fetch(
-            "SELECT stream, sha256(string_agg(sha256(convert_to(row("  # noqa: S608
-            f"{listed})::text, 'UTF8')), ''::bytea ORDER BY key COLLATE \"C\", version)) AS digest "
-            f'FROM "{build.schema}"."{table}" GROUP BY stream',
-            timeout=LONGEST_QUERY_S,
+        queries[part] = (
+            (
+                "SELECT stream, sha256(string_agg(sha256(convert_to(row("  # noqa: S608
+                f"{listed})::text, 'UTF8')), ''::bytea ORDER BY key COLLATE \"C\", version)) AS digest "
+                f'FROM "{build.schema}"."{table}" GROUP BY stream'
+            ),
         )
-        found[part] = {row["stream"]: row["digest"] for row in rows}
-    rows = await connection.fetch(
-        "SELECT stream, sha256(convert_to(row(version, hash)::text, 'UTF8')) AS digest "
-        "FROM consumer_guards WHERE consumer = $1",
+    queries[Part.GUARDS] = (
+        (
+            "SELECT stream, sha256(convert_to(row(version, hash)::text, 'UTF8')) AS digest "
+            "FROM consumer_guards WHERE consumer = $1"
+        ),
         build.consumer,
-        timeout=LONGEST_QUERY_S,
     )
-    found[Part.GUARDS] = {row["stream"]: row["digest"] for row in rows}
     # That a record is parked follows from the topic; why and since when also from when somebody looked.
-    rows = await connection.fetch(
-        "SELECT coalesce(stream, $2) AS stream, sha256(string_agg(sha256(convert_to("
-        "row(topic, partition, record_offset, version, record_key, record_value)::text, 'UTF8')), "
-        "''::bytea ORDER BY topic, partition, record_offset)) AS digest "
-        "FROM parked WHERE consumer = $1 GROUP BY 1",
+    queries[Part.PARKED] = (
+        (
+            "SELECT coalesce(stream, $2) AS stream, sha256(string_agg(sha256(convert_to("
+            "row(topic, partition, record_offset, version, record_key, record_value)::text, 'UTF8')), "
+            "''::bytea ORDER BY topic, partition, record_offset)) AS digest "
+            "FROM parked WHERE consumer = $1 GROUP BY 1"
+        ),
         build.consumer,
         NO_STREAM,
-        timeout=LONGEST_QUERY_S,
     )
-    found[Part.PARKED] = {row["stream"]: row["digest"] for row in rows}
-    return found
+    return queries
 
 
 def differing(one: StreamDigests, other: StreamDigests) -> dict[Part, list[UUID]]:

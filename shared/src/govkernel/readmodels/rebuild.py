@@ -46,8 +46,8 @@ from govkernel.readmodels.digests import (
     NO_STREAM,
     SORT_MEMORY,
     Part,
-    StreamDigests,
     differing,
+    part_digests,
     stream_digests,
 )
 from govkernel.readmodels.fold import Past
@@ -315,9 +315,7 @@ class Rebuild:
         same_fold = live.fold_version == self.model.version
         shared = await shared_columns(connection, live, new)
         compared_by = None if same_fold else shared.both
-        async with self.pool.acquire(timeout=5) as beside:
-            snapshot, built, records = await self._built(connection, beside, live, new, compared_by)
-        found = differing(*built)
+        snapshot, found, records = await self._built(connection, live, new, compared_by)
         difference = None
         if found or shared.added or shared.removed:
             difference = Difference(
@@ -348,28 +346,38 @@ class Rebuild:
         return Rebuilt(new, records, seconds, snapshot.offsets, difference)
 
     async def _built(
-        self, connection: Connection, beside: Connection, live: Build, new: Build, compared_by: Iterable[str] | None
-    ) -> tuple[_Snapshot, tuple[StreamDigests, StreamDigests], int]:
-        """Build from the log's beginning to a snapshot of the live build; the digests of both, and how many records.
+        self, connection: Connection, live: Build, new: Build, compared_by: Iterable[str] | None
+    ) -> tuple[_Snapshot, dict[Part, list[UUID]], int]:
+        """Build from the log's beginning to a snapshot of the live build; where they differ, and how many records.
 
-        What PostgreSQL has to do goes on beside the reading and folding: on two connections.
+        What PostgreSQL has to do goes on beside the reading and folding, on connections of their own.
         """
-        async with beside.transaction(isolation="repeatable_read", readonly=True):
-            snapshot = await self._snapshot(beside, live)
-            async with _at_once(stream_digests(beside, live, columns=compared_by)) as of_live:
+        async with (
+            self.pool.acquire(timeout=5) as of_snapshot,
+            self.pool.acquire(timeout=5) as beside,
+            of_snapshot.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            snapshot = await self._snapshot(of_snapshot, live)
+            async with _at_once(part_digests(of_snapshot, live, columns=compared_by)) as of_live:
                 replay, records = await self._read(connection, new, snapshot)
                 await self._tell(connection, new, "writing", records, records)
                 async with _at_once(self._order_history(connection, new)) as ordered:
-                    live_digests = await of_live
+                    live_parts = await of_live
                     await ordered
-        await self._write(connection, new, snapshot, replay)
-        await self._tell(connection, new, "comparing", records, records)
-        async with _at_once(_digests(beside, new, compared_by)) as of_new:
-            await add_indexes(connection, self.model, new, timeout_s=LONGEST_QUERY_S)
-            new_digests = await of_new
+            await self._write(connection, new, snapshot, replay)
+            await self._tell(connection, new, "comparing", records, records)
+            async with _at_once(_part_digests(beside, new, compared_by)) as of_new:
+                await add_indexes(connection, self.model, new, timeout_s=LONGEST_QUERY_S)
+                new_parts = await of_new
+            found: dict[Part, list[UUID]] = {}
+            if live_parts != new_parts:
+                # Which streams differ is only asked where any does, for it takes memory for each.
+                streams_of_live = await stream_digests(of_snapshot, live, columns=compared_by)
+                async with beside.transaction():
+                    found = differing(streams_of_live, await stream_digests(beside, new, columns=compared_by))
         for table in (ROWS, HISTORY):
             await connection.execute(f'ANALYZE "{new.schema}"."{table}"', timeout=LONGEST_QUERY_S)
-        return snapshot, (live_digests, new_digests), records
+        return snapshot, found, records
 
     async def _snapshot(self, connection: Connection, live: Build) -> _Snapshot:
         partitions = await connection.fetch(
@@ -698,9 +706,9 @@ class _Staged:
         self._writing = asyncio.create_task(copied)
 
 
-async def _digests(connection: Connection, build: Build, columns: Iterable[str] | None) -> StreamDigests:
+async def _part_digests(connection: Connection, build: Build, columns: Iterable[str] | None) -> dict[Part, bytes]:
     async with connection.transaction():
-        return await stream_digests(connection, build, columns=columns)
+        return await part_digests(connection, build, columns=columns)
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE, Connection
 from govkernel.readmodels.builds import Build, State, builds_of, ensure, live_build
 from govkernel.readmodels.comparison import Compared
-from govkernel.readmodels.digests import Digests, Part, combined, stream_digests
+from govkernel.readmodels.digests import Digests, Part, part_digests
 from govkernel.readmodels.handler import ReadModelHandler
 from govkernel.readmodels.model import ReadModel
 from govkernel.readmodels.rebuild import Follower, Log, Progress, Rebuild, RebuildRunning, Rebuilt
@@ -268,7 +268,7 @@ class ReadModels:
             live = await live_build(connection, name)
             if live is None:
                 raise UnknownReadModel(f"{name} has no live build yet")
-            streams = await stream_digests(connection, live)
+            parts = await part_digests(connection, live)
             offsets = await connection.fetch(
                 "SELECT partition, next_offset FROM consumer_partitions WHERE consumer = $1 AND topic = $2",
                 live.consumer,
@@ -277,9 +277,9 @@ class ReadModels:
         return Digests(
             live.number,
             live.fold_version,
-            combined(streams[Part.ROWS]),
-            combined(streams[Part.HISTORY]),
-            combined(streams[Part.PARKED]),
+            parts[Part.ROWS].hex(),
+            parts[Part.HISTORY].hex(),
+            parts[Part.PARKED].hex(),
             {row["partition"]: row["next_offset"] for row in offsets},
         )
 
