@@ -67,7 +67,13 @@ class Place:
 
     def keep_log(self, server: PostgresServer) -> None:
         """Let a server archive its write-ahead log; it takes effect when it starts."""
-        self.configure(server, archive_mode="on", archive_command=f"cp %p {self.archive(server)}/%f")
+        # Under another name until it is whole, for a server that is killed leaves half of what it was copying.
+        folder = self.archive(server)
+        self.configure(
+            server,
+            archive_mode="on",
+            archive_command=f"cp %p {folder}/copying-%f && mv {folder}/copying-%f {folder}/%f",
+        )
 
     def give(self, server: PostgresServer, path: Path) -> None:
         if server.user is not None:
