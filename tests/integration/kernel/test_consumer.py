@@ -184,7 +184,7 @@ async def test_a_power_cut_between_any_two_steps_neither_loses_nor_repeats_an_ef
             break
         cuts += 1
     await reader.inner.close()
-    assert 10 < cuts < 300
+    assert 20 < cuts < 300
     await servers.read_to_the_end(servers.consumer(handler, lease_s=0.05))
     assert await servers.effects() == sent
     assert await servers.parked() == [("refused", 1), ("behind", 2)]

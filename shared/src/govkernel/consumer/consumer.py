@@ -230,11 +230,11 @@ class Consumer:
 
         Partitions have no streams in common. What one half did stands where the other fails.
         """
-        halves = [fetched]
-        if len(fetched) > 1 and sum(len(each.records) for each in fetched) >= self._plenty:
-            halves = [fetched[::2], fetched[1::2]]
+        if len(fetched) < 2 or sum(len(each.records) for each in fetched) < self._plenty:
+            return await self._inbox.take(fetched, self._replica, epochs)
         results = await asyncio.gather(
-            *(self._inbox.take(half, self._replica, epochs) for half in halves), return_exceptions=True
+            *(self._inbox.take(half, self._replica, epochs) for half in (fetched[::2], fetched[1::2])),
+            return_exceptions=True,
         )
         taken: list[Taken] = []
         for result in results:
