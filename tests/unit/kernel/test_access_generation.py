@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.support.idling import idle
 
 from govkernel.access.generation import Generation
 
@@ -23,11 +24,6 @@ class Database:
         """Answer a look, and let everybody who waited go on."""
         self.looks[number].set_result(generation)
         await idle()
-
-
-async def idle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 @pytest.fixture

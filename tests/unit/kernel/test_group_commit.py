@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.simulation.loop import SimulatedLoop
+from tests.support.idling import idle
 
 from govevents.document import Document
 from govkernel.ledger import Append, Appended, Conflict, Head, LedgerUnavailable
@@ -40,11 +41,6 @@ class Database:
         """Answer a batch with an error."""
         self._answers[number].set_exception(error)
         await idle()
-
-
-async def idle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 def item(

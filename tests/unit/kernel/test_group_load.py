@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from tests.support.idling import idle
 
 from govkernel.ledger import LedgerUnavailable
 from govkernel.ledger.group_load import MOST_STREAMS, GroupLoad, Wanted
@@ -34,11 +35,6 @@ class Database:
         """Answer a query with an error."""
         self._answers[number].set_exception(error)
         await idle()
-
-
-async def idle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 @pytest.fixture
