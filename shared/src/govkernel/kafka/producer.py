@@ -128,17 +128,15 @@ class EventProducer:
             self._partitions[topic] = await count_partitions(producer.client, topic)
         partitions = self._partitions[topic]
         # All are built before the first is sent, for those that are ready together travel in one request.
-        filling: dict[int, _Batch] = {}
         ready: dict[int, deque[_Batch]] = {}
         for stream, type_name, body in records:
             partition = partition_of(stream, partitions)
             key, headers = str(stream).encode(), [CONTENT_TYPE, ("type", type_name.encode())]
-            filled = filling.get(partition)
-            if filled is None or not filled.add(key, body, headers):
-                filling[partition] = begun = _Batch(producer.create_batch())
-                added = begun.add(key, body, headers)
+            batches = ready.setdefault(partition, deque())
+            if not batches or not batches[-1].add(key, body, headers):
+                batches.append(_Batch(producer.create_batch()))
+                added = batches[-1].add(key, body, headers)
                 assert added, "a batch takes at least one record, however large"
-                ready.setdefault(partition, deque()).append(begun)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {
