@@ -12,6 +12,7 @@ from govkernel.consumer import Rejected
 from govkernel.postgres import Connection
 from govkernel.readmodels import ReadModel
 from govkernel.readmodels.fold import Past, StreamRows
+from govkernel.readmodels.handler import fold_batch
 
 
 class MemoryBoard:
@@ -27,18 +28,9 @@ class MemoryBoard:
         """Fold a batch and write what changed; where the fold of an event fails, its stream goes no further."""
         streams = dict.fromkeys(recorded.envelope.stream for recorded in batch)
         rows = await memory(connection).ask(lambda on: self._load(on, list(streams)))
-        past: list[Past[Any]] = []
-        rejected: dict[UUID, Rejected] = {}
-        for recorded in batch:
-            stream = recorded.envelope.stream
-            if stream in rejected:
-                continue
-            try:
-                past.extend(rows[stream].apply(self._model, recorded))
-            except Exception as error:
-                rejected[stream] = Rejected(recorded, f"{type(error).__name__}: {error}", retry=False)
+        past, rejected = fold_batch(self._model, rows, batch)
         await memory(connection).ask(lambda on: self._save(on, rows, past))
-        return tuple(rejected.values())
+        return rejected
 
     async def _load(self, on: Transaction, streams: Sequence[UUID]) -> dict[UUID, StreamRows[Any]]:
         loaded = {}

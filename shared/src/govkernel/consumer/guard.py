@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
@@ -17,6 +18,9 @@ import msgspec
 
 from govevents.catalogue import Catalogue, NewerThanReader
 from govevents.document import DocumentRefused, Envelope, Recorded, hash_of, read_envelope
+
+NUMBER: Final = attrgetter("int")
+"""The order of UUIDs, in a fraction of the time that they take to compare themselves."""
 
 EARLIER_PARKED: Final = "an earlier event of its stream is parked"
 
