@@ -1,11 +1,14 @@
 """The thin edge to PostgreSQL: pools, engines, migrations, and which errors mean that it is away."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from govevents.document import Document
 
 Uuid: Final = asyncpg.pgproto.pgproto.UUID
 """A UUID like the standard library's, read, written and compared in a fifth of the time."""
@@ -71,6 +74,19 @@ async def create_pool(url: str, *, largest: int = 10, command_timeout_s: float =
     )
     assert pool is not None
     return pool
+
+
+def event_columns(documents: Sequence[Document]) -> tuple[Sequence[object], ...]:
+    """Documents as arrays in the order of their columns: stream, version, type, time, recorded_at, document, hash."""
+    return (
+        [document.stream for document in documents],
+        [document.version for document in documents],
+        [document.type for document in documents],
+        [document.time for document in documents],
+        [document.recorded_at for document in documents],
+        [document.body for document in documents],
+        [document.hash for document in documents],
+    )
 
 
 def create_engine(url: str, *, largest: int = 5) -> AsyncEngine:

@@ -9,7 +9,7 @@ from govkernel.domain import Link
 from govkernel.ledger.append import LARGEST_CLOCK_DIFFERENCE, Append, Head, Reply, refusal_json, timer_id
 from govkernel.ledger.group_load import Wanted
 from govkernel.ledger.ports import Snapshot
-from govkernel.postgres import Connection, Row
+from govkernel.postgres import Connection, Row, event_columns
 
 HEADS: Final = """
 SELECT wanted.stream, coalesce(head.version, 0) AS version, head.hash
@@ -195,13 +195,7 @@ def _arguments(items: Sequence[Append]) -> Sequence[object]:
         [item.status for item in commands],
         [refusal_json(item.refusal) for item in commands],
         clocks,
-        [document.stream for document in documents],
-        [document.version for document in documents],
-        [document.type for document in documents],
-        [document.time for document in documents],
-        [document.recorded_at for document in documents],
-        [document.body for document in documents],
-        [document.hash for document in documents],
+        *event_columns(documents),
         [timer for timer, _, _, _ in timers],
         [item.aggregate for _, item, _, _ in timers],
         [item.expected.stream for _, item, _, _ in timers],

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from govevents.document import Document
 from govkernel.kafka import Outgoing
-from govkernel.postgres import Connection
+from govkernel.postgres import Connection, event_columns
 from govkernel.relay import checkpoint as rows
 from govkernel.relay.checkpoint import Checkpoint
 from govkernel.relay.ports import Chunk, RelayStatus
@@ -150,13 +150,7 @@ class PostgresRelay:
         """Insert events."""
         await connection.execute(
             INSERT,
-            [document.stream for document in documents],
-            [document.version for document in documents],
-            [document.type for document in documents],
-            [document.time for document in documents],
-            [document.recorded_at for document in documents],
-            [document.body for document in documents],
-            [document.hash for document in documents],
+            *event_columns(documents),
         )
 
     async def bring_back_commands(self, connection: Connection) -> None:
