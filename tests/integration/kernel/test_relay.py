@@ -181,6 +181,20 @@ async def test_a_replica_that_stops_cleanly_is_followed_at_once(world: World) ->
     assert await second.one_pass() == 0
 
 
+async def test_a_relay_told_to_stop_still_carries_what_was_committed_before(world: World) -> None:
+    stop = asyncio.Event()
+
+    async def told_to_stop(step: Step) -> None:
+        if step == "passed" and not stop.is_set():
+            await world.insert(*chain(uuid4(), 3))
+            stop.set()
+
+    await world.insert(*chain(uuid4(), 1))
+    await world.relay(reached=told_to_stop).run(stop)
+    assert sum(len(records) for records in (await world.read()).values()) == 4
+    await world.assert_carried()
+
+
 async def test_a_leader_stopped_past_its_lease_only_repeats(world: World) -> None:
     second = world.relay()
     stream = uuid4()

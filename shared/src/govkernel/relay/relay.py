@@ -158,7 +158,10 @@ class Relay:
         return sent
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Carry until told to stop. What fails is logged and tried again; nothing is skipped."""
+        """Carry until told to stop, and then what is committed by that time. What fails is logged and tried again.
+
+        Raises what `one_pass` raises if the last pass fails.
+        """
         pause_s, backoff_s = SHORTEST_POLL_S, SHORTEST_POLL_S
         stopping = asyncio.ensure_future(stop.wait())
         try:
@@ -189,6 +192,9 @@ class Relay:
                     else:
                         pause_s = min(pause_s * 2, LONGEST_POLL_S)
                         await _wait(pause_s, stopping, self._wake)
+            if self._held is not None:
+                # The last pass may have looked before the last commit; whoever asked for that was told it is done.
+                await self.one_pass()
         finally:
             stopping.cancel()
             await self.close()
