@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from govevents.document import Document
+from govkernel.arrays import CODECS
 
 Uuid: Final = asyncpg.pgproto.pgproto.UUID
 """A UUID like the standard library's, read, written and compared in a fifth of the time."""
@@ -46,17 +47,17 @@ async def _keep_session(_connection: Any) -> None:
     """
 
 
-ARRAYS: Final = ("bigint", "boolean", "bytea", "date", "int", "jsonb", "numeric", "smallint", "timestamptz", "uuid")
-LEARN_ARRAYS: Final = "SELECT " + ", ".join(f"NULL::{element}[]" for element in ARRAYS)
+async def _take_arrays(connection: Any) -> None:
+    """Let arrays on a connection be encoded and decoded by the kernel.
 
-
-async def _learn_arrays(connection: Any) -> None:
-    """Let asyncpg look up at once, for one connection, every array type that statements take.
-
-    It looks up each type when it first meets it, by a query whose planning alone takes PostgreSQL 20 ms; without this,
-    every connection did so for every new combination of types.
+    asyncpg offers that for elements alone, so its own register is asked. It also looks up each type of arrays when it
+    first meets it, for each connection, by a query that PostgreSQL plans for 20 ms; those that it has are left alone.
     """
-    await connection.prepare(LEARN_ARRAYS)
+    register = connection._protocol.get_settings()  # noqa: SLF001
+    for elements, encode, decode in CODECS:
+        register.add_python_codec(
+            elements.array_oid, elements.array_name, "pg_catalog", [], "scalar", encode, decode, "binary"
+        )
 
 
 async def create_pool(url: str, *, largest: int = 10, command_timeout_s: float = 30.0) -> "asyncpg.Pool[Any]":
@@ -68,7 +69,7 @@ async def create_pool(url: str, *, largest: int = 10, command_timeout_s: float =
         command_timeout=command_timeout_s,
         timeout=5.0,
         max_inactive_connection_lifetime=300.0,
-        init=_learn_arrays,
+        init=_take_arrays,
         reset=_keep_session,
         server_settings={"application_name": "gatehouse", "timezone": "UTC"},
     )
