@@ -16,6 +16,7 @@ from tests.benchmarks import (
     projections,
     reading,
     relay,
+    verification,
 )
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.row import Row
@@ -31,6 +32,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     *latency.BENCHMARKS,
     *growth.BENCHMARKS,
     *reading.BENCHMARKS,
+    *verification.BENCHMARKS,
     *memory.BENCHMARKS,
 )
 NAMES: Final = tuple(name for each in BENCHMARKS for name in each.names)
