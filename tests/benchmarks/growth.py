@@ -70,7 +70,10 @@ async def append_to(bench: Bench) -> list[Row]:
     """Callers append to new streams beside what is there."""
     (large, _), (small, _) = await large_log(bench), await small_log(bench)
     filled = [await count_events(each.url) for each in (large, small)]
-    async with ledger_at(large.url) as of_large, ledger_at(small.url) as of_small:
+    async with (
+        ledger_at(large.url, service=large.service) as of_large,
+        ledger_at(small.url, service=small.service) as of_small,
+    ):
         to_large, to_small = [await Appender.of(ledger, APPENDING_CALLERS) for ledger in (of_large, of_small)]
         for each in (to_large, to_small):
             await callers(APPENDING_CALLERS, 0.2, each.draw)

@@ -30,7 +30,9 @@ async def verify(bench: Bench) -> list[Row]:
     seconds = perf_counter() - began
     assert not found.findings, f"a sound log was found to have {found.counts}: {found.findings[0]}"
     compared = found.records - found.repeats
-    assert compared + found.unsent == found.events, f"{compared} sent and {found.unsent} unsent of {found.events} events"
+    assert compared + found.unsent == found.events, (
+        f"{compared} sent and {found.unsent} unsent of {found.events} events"
+    )
     assert found.events == found.commands >= log.events, f"{found.events} events of {found.commands} commands"
     return [
         Row(
