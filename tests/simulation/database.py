@@ -389,6 +389,10 @@ class MemoryConnection:
         self.owner = process()
         database.connections[self] = None
 
+    def is_closed(self) -> bool:
+        """Whether the client knows that the connection has ended."""
+        return self._lost
+
     async def ask(self, work: Callable[[Transaction], Awaitable[T]], *, timeout_s: float | None = None) -> T:
         """Have the server do something, in the transaction that is open or in one of its own."""
         self._check()

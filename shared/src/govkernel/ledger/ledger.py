@@ -31,6 +31,7 @@ from govkernel.ledger.append import (
 from govkernel.ledger.errors import KeyReused, LedgerCorrupt, LedgerUnavailable, OfAnotherKind, StaleVersion
 from govkernel.ledger.group_commit import GroupCommit
 from govkernel.ledger.group_load import GroupLoad, Wanted, read
+from govkernel.ledger.loans import Loans
 from govkernel.ledger.ports import LedgerStore, Snapshot
 from govkernel.ledger.postgres import POSTGRES
 from govkernel.ledger.snapshots import EVERY_EVENTS, SnapshotCodec
@@ -139,6 +140,7 @@ class Ledger:
         self._subscribers: list[asyncio.Event] = []
         self._states = States()
         self._codecs: dict[int, tuple[Aggregate[Any, Any, Any], SnapshotCodec[Any]]] = {}
+        self._loans = Loans(pool, timeout_s=LOOKUP_TIMEOUT_S)
         self._commits = GroupCommit(self._write, self._settled)
         self._loads = GroupLoad(self._read)
 
@@ -239,9 +241,8 @@ class Ledger:
         try:
             if connection is not None:
                 return await question(connection, None)
-            async with self.pool.acquire(timeout=LOOKUP_TIMEOUT_S) as own:
-                # A database that stands still is found out where nothing has been sent that might be done later.
-                return await question(own, LOOKUP_TIMEOUT_S)
+            # A database that stands still is found out where nothing has been sent that might be done later.
+            return await self._loans.use(lambda own: question(own, LOOKUP_TIMEOUT_S))
         except UNAVAILABLE as error:
             raise unavailable(error) from error
 
@@ -495,8 +496,7 @@ class Ledger:
         try:
             for _ in range(MOST_RIVALS):
                 with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
-                    async with self.pool.acquire(timeout=LOOKUP_TIMEOUT_S) as connection:
-                        outcomes = await append(self.store, connection, batch)
+                    outcomes = await self._loans.use(lambda on: append(self.store, on, batch))
                     self._on_batch(len(batch))
                     self.wake()
                     return outcomes
