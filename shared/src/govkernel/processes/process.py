@@ -50,6 +50,7 @@ from govkernel.metrics import Metrics
 from govkernel.pause import pause
 from govkernel.postgres import UNAVAILABLE, create_engine, create_pool, migrate_in_thread
 from govkernel.processes.collector import settle_collector
+from govkernel.processes.connection import Connection
 from govkernel.processes.figures import Figures
 from govkernel.processes.tasks import Tasks, Work
 from govkernel.reactions import Needs, React, ReactionHandler
@@ -333,6 +334,7 @@ class Process:
             app = self._definition.full_api().application(runtime, serves=self._serves)
             config = uvicorn.Config(
                 app,
+                http=Connection,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
