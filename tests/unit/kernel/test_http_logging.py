@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 import structlog
@@ -60,6 +61,42 @@ def test_a_secret_is_withheld_by_its_name_or_its_looks(
     shown = capsys.readouterr().err
     assert "hunter2" not in shown
     assert "[withheld]" in shown
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"path": "/funds", "status": 200, "milliseconds": 1.2},
+        {"path": "/funds", "token": "hunter2"},
+        {"path": "/postgresql://a:hunter2@b/c"},
+        {"path": "/Bearer hunter2"},
+        {"path": "/eyJhbGciOiJFUzI1NiJ9.eyJodW50ZXIyIjoxfQ.hunter2"},
+        {"path": 'half \ud800, "quoted"'},
+    ],
+)
+def test_what_is_said_often_is_said_as_by_any_logger(
+    facts: dict[str, str | float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(service="risks", log_format="json", level="info")
+    logs.bind_anew(correlation="c", stream="s")
+    logs.OftenSaid("here", "request").say(**facts)
+    logs.logger("here").info("request", **facts)
+    often, other = lines(capsys)
+    moments = [datetime.fromisoformat(str(line.pop("timestamp"))) for line in (often, other)]
+    assert often == other
+    assert moments == sorted(moments)
+    assert "hunter2" not in str(often)
+
+
+def test_what_is_said_often_heeds_format_and_level(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(service="risks", log_format="json", level="warning")
+    logs.OftenSaid("here", "request").say(path="/funds")
+    assert capsys.readouterr().err == ""
+    logs.configure(service="risks", log_format="text", level="info")
+    logs.OftenSaid("here", "request").say(path="/funds")
+    shown = capsys.readouterr().err
+    assert "/funds" in shown
+    assert "{" not in shown
 
 
 class Opaque:
