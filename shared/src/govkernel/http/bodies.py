@@ -61,6 +61,8 @@ def _too_large() -> Refused:
 
 def check_content_type(value: str | None) -> None:
     """Raises Refused for anything but JSON in UTF-8."""
+    if value == "application/json":
+        return
     media, _, parameters = (value or "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if media.strip().lower() != "application/json" or charset not in ("", "utf-8"):
@@ -330,10 +332,27 @@ def validate(model: type[AnyBody], body: bytes) -> tuple[AnyBody, Any]:
         made = model.model_validate_json(body)
     except ValidationError as error:
         raise invalid(_input_error(raised) for raised in error.errors(include_url=False)) from None
-    faults = list(_inexact(made, decoded, ""))
-    if faults:
-        raise invalid(faults)
+    if not _is_plain(made, decoded):
+        faults = list(_inexact(made, decoded, ""))
+        if faults:
+            raise invalid(faults)
     return made, decoded
+
+
+def _is_plain(made: BaseModel, given: Any) -> bool:
+    """Whether a body holds nothing but whole numbers, truths and texts, of which `_inexact` has nothing to say."""
+    if type(given) is not dict:
+        return False
+    for value in made.__dict__.values():
+        kind = type(value)
+        if (
+            value is not None
+            and kind is not int
+            and kind is not bool
+            and (kind is not str or len(value) > LONGEST_TEXT)
+        ):
+            return False
+    return True
 
 
 def _inexact(made: Any, given: Any, pointer: str) -> Iterator[InputError]:
@@ -374,10 +393,7 @@ def _inexact(made: Any, given: Any, pointer: str) -> Iterator[InputError]:
     elif isinstance(given, dict):
         for name, alias in _fields_of(type(made)):
             if alias in given:
-                value = getattr(made, name)
-                kind = type(value)
-                if kind is not int and (kind is not str or len(value) > LONGEST_TEXT):
-                    yield from _inexact(value, given[alias], f"{pointer}/{_token(alias)}")
+                yield from _inexact(getattr(made, name), given[alias], f"{pointer}/{_token(alias)}")
 
 
 _FIELDS: dict[type[Any], tuple[tuple[str, str], ...]] = {}
