@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
+from hashlib import sha1, sha256
 from typing import Any, Final, Generic, TypeVar
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
@@ -19,7 +19,7 @@ from govkernel.domain import SubjectId
 from govkernel.domain.aggregate import Aggregate
 from govkernel.http.auth import Caller
 from govkernel.http.bodies import Body, NoBody, check_content_type, read_bytes, validate
-from govkernel.http.incoming import Incoming
+from govkernel.http.incoming import Incoming, first_values
 from govkernel.http.problems import (
     EXPECTED,
     FORBIDDEN,
@@ -34,7 +34,6 @@ from govkernel.http.problems import (
     shortened,
 )
 from govkernel.http.runtime import Runtime
-from govkernel.http.time_limit import within
 from govkernel.http.versions import entity_tag, if_match, minimum_versions
 from govkernel.ledger import Answer, Context, Head, Intent, Ledger, Loaded, StaleVersion
 from govkernel.logging import bind
@@ -46,9 +45,6 @@ Command = TypeVar("Command")
 Event = TypeVar("Event")
 
 LONGEST_KEY: Final = 200
-LONGEST_READING_S: Final = 5.0
-LONGEST_ANSWER_S: Final = 8.0
-"""After this a command is answered 503, whatever it waits for; what is under way by then may still be done."""
 IMPORT: Final = "import"
 
 
@@ -218,7 +214,7 @@ class DirectRoute(APIRoute):
             return answered
 
     async def _answer_through_framework(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.answer(Incoming.of(scope, receive), scope["app"].state.runtime)
+        response = await self.answer(Incoming.of(scope, first_values(scope), receive), scope["app"].state.runtime)
         await response(scope, receive, send)
 
 
@@ -283,11 +279,10 @@ async def answer_command(shape: CommandShape, incoming: Incoming, runtime: Runti
         await runtime.timers.fire_due(context.now, simulated=True)
     started = time.perf_counter()
     try:
-        answer = await within(
-            LONGEST_ANSWER_S,
+        answer = await runtime.answering.within(
             runtime.ledger.execute(
                 context, partial(_intend, runtime, shape, call), expected_version=call.expected_version
-            ),
+            )
         )
     except StaleVersion:
         runtime.metrics.conflicts.inc()
@@ -302,7 +297,7 @@ async def _intend(runtime: Runtime, shape: CommandShape, call: Call[Any], newest
     context = call.context
     call.loaded.clear()
     call.newest = newest
-    intent = await within(LONGEST_READING_S, _read_and_intend(shape, call))
+    intent = await runtime.reading.within(_read_and_intend(shape, call))
     if not newest and call.loaded.keys() - {intent.stream}:
         # What the address names is not what is written: nothing would find out that it was stale.
         return await _intend(runtime, shape, call, True)
@@ -370,7 +365,15 @@ def command_id(service: str, subject: SubjectId, key: str | None) -> UUID:
         raise malformed_header(
             "Idempotency-Key", key, "not an idempotency key", f"send 1 to {LONGEST_KEY} printable ASCII characters"
         )
-    return uuid5(subject, f"{service}/{key}")
+    return _uuid5(subject, f"{service}/{key}")
+
+
+def _uuid5(namespace: UUID, name: str) -> UUID:
+    """As the standard library's, which takes three times as long (RFC 9562, section 5.5)."""
+    digest = bytearray(sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    return Uuid(bytes(digest))
 
 
 def _times(

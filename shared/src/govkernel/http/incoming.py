@@ -21,14 +21,14 @@ class Incoming(msgspec.Struct, frozen=True):
     traceparent: str
 
     @classmethod
-    def of(cls, scope: Scope, receive: Receive) -> Self:
-        """The request of a scope that has been routed and given its correlation."""
+    def of(cls, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Self:
+        """The request of a scope that has been routed and given its correlation; `headers` are its `first_values`."""
         state = scope["state"]
         return cls(
             scope["method"],
             scope["path"],
             scope["path_params"],
-            first_values(scope),
+            headers,
             receive,
             state["correlation"],
             state["traceparent"],

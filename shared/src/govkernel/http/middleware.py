@@ -4,16 +4,16 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from govkernel.http.incoming import Incoming
+from govkernel.http.incoming import Incoming, first_values
 from govkernel.http.problems import stopping, unexpected
-from govkernel.logging import bind_anew, logger
+from govkernel.logging import OftenSaid, bind_anew, logger
 from govkernel.metrics import Metrics
 from govkernel.tracing import Request, Tracing
 
@@ -26,6 +26,9 @@ SECURITY_HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
+SECURITY_NAMES: Final = frozenset(name for name, _ in SECURITY_HEADERS)
+
+log = logger("govkernel.access_log")
 
 
 def trace_of(traceparent: str | None) -> tuple[str, str]:
@@ -48,7 +51,7 @@ class AroundApplication:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = self._around.begin(scope)
+        begun = self._around.begin(scope, first_values(scope))
         status = 0
 
         async def send_marked(message: Message) -> None:
@@ -64,8 +67,8 @@ class AroundApplication:
             if status:
                 raise
             await stopping(begun.correlation)(scope, receive, send_marked)
-        except Exception:
-            self._around.failed(scope)
+        except Exception as error:
+            self._around.failed(scope, error)
             if status:
                 raise
             await unexpected(begun.correlation)(scope, receive, send_marked)
@@ -79,8 +82,7 @@ class Around:
     def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self._metrics = metrics
         self._tracing = tracing
-        # Bound once: to assemble a logger for each line takes a third of what a line costs.
-        self._log = logger("govkernel.access_log").bind()
+        self._answered = OftenSaid("govkernel.access_log", "request")
 
     async def answer(
         self,
@@ -91,16 +93,17 @@ class Around:
         send: Send,
     ) -> None:
         """Answer one request by a function that gives the whole answer."""
-        begun = self.begin(scope)
+        headers = first_values(scope)
+        begun = self.begin(scope, headers)
         status = 0
         try:
             try:
-                response = await respond(Incoming.of(scope, receive))
+                response = await respond(Incoming.of(scope, headers, receive))
             except asyncio.CancelledError:
                 # Only a process that stops gives a request up, and its caller is still there.
                 response = stopping(begun.correlation)
-            except Exception:
-                self.failed(scope)
+            except Exception as error:
+                self.failed(scope, error)
                 response = unexpected(begun.correlation)
             status = response.status_code
             await send(
@@ -110,9 +113,10 @@ class Around:
         finally:
             self.end(begun, scope, operation, status)
 
-    def begin(self, scope: Scope) -> "_Begun":
+    def begin(self, scope: Scope, headers: Mapping[bytes, bytes]) -> "_Begun":
         """Give a request its correlation and traceparent."""
-        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+        sent = headers.get(b"traceparent")
+        given = None if sent is None else sent.decode("latin-1")
         traced = None
         if self._tracing is not None and scope["path"] not in QUIET:
             traced = self._tracing.request(given)
@@ -127,9 +131,9 @@ class Around:
         bind_anew(correlation=correlation)
         return _Begun(correlation, traceparent, traced, time.perf_counter())
 
-    def failed(self, scope: Scope) -> None:
-        """Say what has just been raised instead of an answer."""
-        self._log.exception("request_failed", method=scope["method"], path=scope["path"])
+    def failed(self, scope: Scope, error: Exception) -> None:
+        """Say what was raised instead of an answer."""
+        log.error("request_failed", method=scope["method"], path=scope["path"], exc_info=error)
 
     def end(self, begun: "_Begun", scope: Scope, operation: str, status: int) -> None:
         """Say that a request was answered; status 0 is for one that was not."""
@@ -139,8 +143,7 @@ class Around:
             begun.traced.end(method, operation, status)
         self._metrics.answered(operation, method, status, seconds)
         if path not in QUIET:
-            self._log.info(
-                "request",
+            self._answered.say(
                 method=method,
                 path=path,
                 status=status,
@@ -161,10 +164,13 @@ class _Begun:
 
 def _marked(headers: Iterable[tuple[bytes, bytes]], begun: _Begun) -> list[tuple[bytes, bytes]]:
     """An answer's headers, and those that every answer has."""
-    own = {name for name, _ in headers}
+    own = dict(headers)
+    security: tuple[tuple[bytes, bytes], ...] = SECURITY_HEADERS
+    if not SECURITY_NAMES.isdisjoint(own):
+        security = tuple(header for header in security if header[0] not in own)
     return [
         *headers,
-        *(header for header in SECURITY_HEADERS if header[0] not in own),
+        *security,
         (b"traceparent", begun.traceparent.encode()),
         (b"gov-correlation", begun.correlation.encode()),
     ]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -16,6 +16,7 @@ from govkernel.domain import NodeId, SubjectId
 from govkernel.http.auth import Caller, TokenVerifier
 from govkernel.http.health import Health
 from govkernel.http.problems import FORBIDDEN, NOT_CAUGHT_UP, UNAVAILABLE_HERE, Refused, not_found
+from govkernel.http.time_limit import TimeLimit
 from govkernel.ledger import Ledger, Timers
 from govkernel.logging import logger
 from govkernel.metrics import Metrics
@@ -24,6 +25,9 @@ from govkernel.relay import Reconciled, Relay, Stage
 from govkernel.tracing import Tracing
 
 LONGEST_WAIT_S: Final = 5.0
+LONGEST_READING_S: Final = 5.0
+LONGEST_ANSWER_S: Final = 8.0
+"""After this a command is answered 503, whatever it waits for; what is under way by then may still be done."""
 
 SEEN: Final = """
 SELECT own.version AS own, guards.consumers, guards.versions, live.models, live.builds
@@ -116,7 +120,10 @@ class Operations:
 
 @dataclass(slots=True, kw_only=True)
 class Runtime:
-    """The parts that requests are answered with. `clock` gives the time in UTC."""
+    """The parts that requests are answered with. `clock` gives the time in UTC.
+
+    `reading` is how long a command may take to read what it intends, `answering` how long until it is answered.
+    """
 
     service: str
     ledger: Ledger
@@ -131,6 +138,8 @@ class Runtime:
     timers: Timers | None = None
     operations: Operations | None = None
     tracing: Tracing | None = None
+    reading: TimeLimit = field(default_factory=lambda: TimeLimit(LONGEST_READING_S))
+    answering: TimeLimit = field(default_factory=lambda: TimeLimit(LONGEST_ANSWER_S))
 
     def require_started(self) -> None:
         """Raises Refused (503) while the process starts or stops, for what decides about access is not there then."""
