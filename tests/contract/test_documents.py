@@ -120,6 +120,13 @@ def test_the_copies_beside_a_document_are_what_the_document_says(happened: Happe
     assert envelope.prevhash == "01" * 32
 
 
+def test_an_envelope_has_the_stream_that_was_expected_and_its_own_where_that_is_another() -> None:
+    document = write(SAMPLE)
+    expected = UUID(int=document.stream.int)
+    assert read_envelope(document.body, stream=expected).stream is expected
+    assert read_envelope(document.body, stream=UUID(int=7)).stream == document.stream
+
+
 @given(texts, st.integers(0, 49))
 def test_a_text_with_nul_is_refused_wherever_it_stands(text: str, place: int) -> None:
     with pytest.raises(ValueRefused, match=r"U\+0000"):

@@ -27,7 +27,7 @@ class Origin(Enum):
     SIMULATED = "simulated"
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """The attributes of a CloudEvent, and Gatehouse's extensions.
 
     `time` is when the organisation knew the fact, `recordedtime` when it was written; `prevhash` is the SHA-256 of the
@@ -59,7 +59,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
         return int(self.dataschema.rpartition(":")[2])
 
 
-class _RawEnvelope(Envelope, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class _RawEnvelope(Envelope, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     data: msgspec.Raw
 
 
@@ -75,7 +75,7 @@ class Document(msgspec.Struct, frozen=True):
     hash: bytes
 
 
-class Recorded(msgspec.Struct, Generic[E], frozen=True):
+class Recorded(msgspec.Struct, Generic[E], frozen=True, gc=False):
     """An event as it was read back: the event in its newest version, its envelope, and its document's hash."""
 
     event: E
@@ -160,8 +160,11 @@ def _belongs(dataschema: str, type_name: str) -> bool:
     return prefix == f"urn:gatehouse:schema:{type_name}" and version.isdecimal()
 
 
-def read_envelope(body: bytes) -> Envelope:
+def read_envelope(body: bytes, *, stream: UUID | None = None) -> Envelope:
     """The envelope of a document, its `data` left as raw bytes.
+
+    `stream` is the one that it is expected to be of: where it is, the envelope has this very object, so that whoever
+    remembers streams has their texts and hashes made once.
 
     Raises DocumentRefused where the bytes are not a Gatehouse document, or where its attributes contradict each other.
     """
@@ -169,6 +172,8 @@ def read_envelope(body: bytes) -> Envelope:
         envelope: Envelope = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DocumentRefused(f"not a Gatehouse document: {error}") from None
+    if stream is not None and envelope.stream.int == stream.int:
+        msgspec.structs.force_setattr(envelope, "stream", stream)
     if envelope.id != f"{envelope.stream}@{envelope.version}":
         raise DocumentRefused(f"id {envelope.id!r} is not {envelope.stream}@{envelope.version}")
     if not _belongs(envelope.dataschema, envelope.type):

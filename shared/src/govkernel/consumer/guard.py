@@ -18,6 +18,7 @@ import msgspec
 
 from govevents.catalogue import Catalogue, NewerThanReader
 from govevents.document import DocumentRefused, Envelope, Recorded, hash_of, read_envelope
+from govkernel.postgres import Uuid
 
 NUMBER: Final = attrgetter("int")
 """The order of UUIDs, in a fraction of the time that they take to compare themselves."""
@@ -77,7 +78,7 @@ def judge(guard: Guard, envelope: Envelope, document_hash: bytes) -> Verdict:
     return Verdict.NEXT if chains else Verdict.FORK
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A record that was looked at: its stream (None where the key names none), and its envelope or why it has none.
 
     `parked` is its row where it comes from there.
@@ -103,8 +104,8 @@ def look_at(
     unreadable = ""
     try:
         stream = _stream_of(key)
-        envelope = read_envelope(value or b"")
-        if envelope.stream != stream:
+        envelope = read_envelope(value or b"", stream=stream)
+        if envelope.stream is not stream:
             unreadable = f"the document is of stream {envelope.stream}, its key names {stream}"
         elif envelope.source != f"urn:gatehouse:{service}":
             unreadable = f"the document comes from {envelope.source!r}, its topic is that of {service}"
@@ -119,7 +120,7 @@ def look_at(
 def _stream_of(key: bytes | None) -> UUID:
     try:
         text = (key or b"").decode("ascii")
-        stream = UUID(text)
+        stream: UUID = Uuid(text)
     except ValueError:
         raise DocumentRefused(f"the record's key {key!r} is no stream id") from None
     if str(stream) != text:
@@ -185,6 +186,7 @@ class Settlement:
     kept: tuple[Parking, ...]
 
 
+NO_HASHES: Final[frozenset[bytes]] = frozenset()
 NOTHING: Final[Mapping[UUID, Sequence[Arrival]]] = MappingProxyType({})
 
 
@@ -211,7 +213,8 @@ class Intake:
             for arrival in arrivals:
                 if arrival.envelope is not None:
                     streams[stream].held.setdefault(arrival.envelope.version, set()).add(arrival.hash)
-        self._before = {stream: state.copy() for stream, state in streams.items()}
+        self._before = {stream: state.guard for stream, state in streams.items()}
+        self._marked = {stream: state.copy() for stream, state in streams.items() if state.parked or state.held}
         self._offered: list[Arrival] = []
         self._drained: dict[UUID, bool] = {}
         self._rejected: dict[str, Rejected] = {}
@@ -241,7 +244,7 @@ class Intake:
             self._block(state, Parking(arrival, Kind.UNREADABLE, arrival.unreadable))
             return
         verdict = judge(state.guard, arrival.envelope, arrival.hash)
-        held = state.held.get(arrival.envelope.version, set())
+        held = state.held.get(arrival.envelope.version, NO_HASHES) if state.held else NO_HASHES
         if verdict is Verdict.REPEAT or arrival.hash in held:
             return
         if verdict is Verdict.FORK or held:
@@ -256,7 +259,7 @@ class Intake:
             self._keep(Parking(arrival, kind, reason))
         else:
             self._take(arrival, arrival.envelope, state)
-            if state.guard.version + 1 in state.held:
+            if state.held and state.guard.version + 1 in state.held:
                 self._drain(arrival.stream, blocked_too=False)
 
     def drain(self, stream: UUID, *, blocked_too: bool = False) -> None:
@@ -297,9 +300,7 @@ class Intake:
         drained: list[int] = []
         for arrival, _ in self._taken:
             assert arrival.stream is not None
-            assert arrival.envelope is not None
-            before = self._before[arrival.stream].guard
-            guards[arrival.stream] = before, Guard(arrival.envelope.version, arrival.hash)
+            guards[arrival.stream] = self._before[arrival.stream], self._streams[arrival.stream].guard
             if arrival.parked is not None:
                 drained.append(arrival.parked)
         park = sorted(self._parked.values(), key=lambda each: (each.arrival.partition, each.arrival.offset))
@@ -310,7 +311,8 @@ class Intake:
         if not streams:
             return
         for stream in streams:
-            self._streams[stream] = self._before[stream].copy()
+            marked = self._marked.get(stream)
+            self._streams[stream] = Stream(self._before[stream]) if marked is None else marked.copy()
         self._taken = [each for each in self._taken if each[0].stream not in streams]
         self._parked = {at: each for at, each in self._parked.items() if each.arrival.stream not in streams}
         self._kept = {row: each for row, each in self._kept.items() if each.arrival.stream not in streams}
@@ -337,11 +339,12 @@ class Intake:
                 # An upcaster may fail in any way on data that it was not written for.
                 self._keep(Parking(arrival, Kind.REFUSED, f"{type(error).__name__}: {error}"))
                 return
-            rejection = self._rejected.get(recorded.id)
+            rejection = self._rejected.get(recorded.id) if self._rejected else None
             if rejection is not None:
                 self._keep(Parking(arrival, Kind.NOT_YET if rejection.retry else Kind.REFUSED, rejection.reason))
                 return
-        self._parked.pop((arrival.partition, arrival.offset), None)
+        if self._parked:
+            self._parked.pop((arrival.partition, arrival.offset), None)
         self._taken.append((arrival, recorded))
         state.guard = Guard(envelope.version, arrival.hash)
 

@@ -188,7 +188,7 @@ class Inbox:
         The caller's transaction has locked the partitions. `blocked_too` is an operator's retry: what blocked a stream
         that went on without it is set aside.
         """
-        states = await self._streams(connection, streams, ())
+        states = await self._streams(connection, streams)
         waiting = {stream: await self._waiting(connection, stream, states[stream].guard) for stream in streams}
         intake = Intake(self._catalogue, self._handler.subscribes, states, waiting)
         for stream in streams:
@@ -213,12 +213,17 @@ class Inbox:
 
     async def guard(self, connection: Connection, stream: UUID) -> Guard:
         """Where a stream stands."""
-        return (await self._streams(connection, [stream], ()))[stream].guard
+        return (await self._streams(connection, [stream]))[stream].guard
 
     async def _intake(self, connection: Connection, batch: Sequence[Arrival]) -> Intake:
         streams = sorted({arrival.stream for arrival in batch if arrival.stream is not None}, key=NUMBER)
+        states = await self._streams(connection, streams)
+        parked = [stream for stream, state in states.items() if state.parked]
+        if not parked:
+            return Intake(self._catalogue, self._handler.subscribes, states)
         versions = {arrival.envelope.version for arrival in batch if arrival.envelope is not None}
-        states = await self._streams(connection, streams, sorted(versions))
+        for row in await self._store.held(connection, self._of.consumer, parked, sorted(versions)):
+            states[row["stream"]].held.setdefault(row["version"], set()).add(row["hash"])
         # What waits can only follow where the batch brings what it waits for.
         going_on = {
             arrival.stream
@@ -232,21 +237,14 @@ class Inbox:
         waiting = {stream: await self._waiting(connection, stream, states[stream].guard) for stream in sorted(going_on)}
         return Intake(self._catalogue, self._handler.subscribes, states, waiting)
 
-    async def _streams(
-        self, connection: Connection, streams: Sequence[UUID], versions: Sequence[int]
-    ) -> dict[UUID, Stream]:
+    async def _streams(self, connection: Connection, streams: Sequence[UUID]) -> dict[UUID, Stream]:
         rows = await self._store.streams(connection, self._of.consumer, streams)
-        states = {
+        return {
             row["stream"]: Stream(
                 START if row["version"] is None else Guard(row["version"], row["hash"]), row["parked"], row["blocked"]
             )
             for row in rows
         }
-        parked = [stream for stream, state in states.items() if state.parked]
-        if parked and versions:
-            for row in await self._store.held(connection, self._of.consumer, parked, versions):
-                states[row["stream"]].held.setdefault(row["version"], set()).add(row["hash"])
-        return states
 
     async def _waiting(self, connection: Connection, stream: UUID, guard: Guard) -> list[Arrival]:
         rows = await self._store.waiting(connection, self._of.consumer, stream, guard.version, MOST_DRAINED)

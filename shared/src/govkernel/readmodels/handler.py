@@ -48,9 +48,9 @@ class ReadModelHandler(Generic[Row]):
     async def apply(self, connection: Connection, batch: Sequence[Recorded[Any]]) -> Sequence[Rejected]:
         """Fold a batch and write what changed; where the fold of an event fails, its stream goes no further."""
         before = await self._load_streams(connection, {recorded.envelope.stream for recorded in batch})
-        stored = {stream: dict(rows.kept) for stream, rows in before.items()}
+        stored = [(stream, dict(rows.kept), rows.kept) for stream, rows in before.items()]
         past, rejected = fold_batch(self._model, before, batch)
-        await self._save(connection, before, stored, past)
+        await self._save(connection, stored, past)
         return rejected
 
     async def _load_streams(self, connection: Connection, streams: set[UUID]) -> dict[UUID, StreamRows[Row]]:
@@ -64,16 +64,14 @@ class ReadModelHandler(Generic[Row]):
     async def _save(
         self,
         connection: Connection,
-        streams: Mapping[UUID, StreamRows[Row]],
-        stored: Mapping[UUID, Mapping[str, Kept[Row]]],
+        streams: Iterable[tuple[UUID, Mapping[str, Kept[Row]], Mapping[str, Kept[Row]]]],
         past: list[Past[Row]],
     ) -> None:
         removed: list[tuple[UUID, str]] = []
         kept: list[tuple[UUID, str, Kept[Row]]] = []
-        for stream, rows in streams.items():
-            old = stored[stream]
-            removed.extend((stream, key) for key in old if key not in rows.kept)
-            kept.extend((stream, key, each) for key, each in rows.kept.items() if old.get(key) is not each)
+        for stream, old, new in streams:
+            kept += [(stream, key, each) for key, each in new.items() if old.get(key) is not each]
+            removed += [(stream, key) for key in old if key not in new]
         if not (removed or kept or past):
             return
         # In one order, so that writers lock in the same order.
@@ -112,7 +110,7 @@ def fold_batch(
     rejected: dict[UUID, Rejected] = {}
     for recorded in batch:
         stream = recorded.envelope.stream
-        if stream in rejected:
+        if rejected and stream in rejected:
             continue
         try:
             past.extend(streams[stream].apply(model, recorded))
