@@ -16,6 +16,9 @@ from govkernel.readmodels.tables import HISTORY, PAST_COLUMNS, ROWS, columns_of
 COPIED_FROM: Final = 100
 """From how many rows of history on a second round trip costs less than to put them into arrays."""
 
+MOVED_COLUMNS: Final = (("stream", "uuid"), ("key", "text"), *PAST_COLUMNS)
+"""What is said of a stored row that ended: the database has the rest, and moves it."""
+
 COUNT: Final = "UPDATE read_model_builds SET changes = changes + 1 WHERE name = $1 AND build = $2"
 
 
@@ -31,7 +34,8 @@ class ReadModelHandler(Generic[Row]):
         columns = columns_of(model)
         self._load = f"SELECT {_names(columns)} FROM {rows} WHERE stream = ANY($1::uuid[])"  # noqa: S608
         replaced = ", ".join(f'"{name}" = excluded."{name}"' for name, _ in columns)
-        first_past = 3 + len(columns)
+        first_moved = 3 + len(columns)
+        first_past = first_moved + len(MOVED_COLUMNS)
         self._build = build
         self._write = f"""
             WITH removed AS (
@@ -40,7 +44,13 @@ class ReadModelHandler(Generic[Row]):
             kept AS (
               INSERT INTO {rows} ({_names(columns)})
               SELECT {from_texts(columns)} FROM unnest({_arrays(columns, 3)}) AS new ({_names(columns)})
-              ON CONFLICT (stream, key) DO UPDATE SET {replaced})
+              ON CONFLICT (stream, key) DO UPDATE SET {replaced}),
+            moved AS (
+              INSERT INTO {history} ({_names(columns + PAST_COLUMNS)})
+              SELECT {_names(columns + PAST_COLUMNS)}
+              FROM unnest({_arrays(MOVED_COLUMNS, first_moved)}) AS ended ({_names(MOVED_COLUMNS)})
+              JOIN {rows} USING (stream, key)
+              ORDER BY {ORDER_OF_HISTORY})
             INSERT INTO {history} ({_names(columns + PAST_COLUMNS)})
             SELECT {from_texts(columns + PAST_COLUMNS)}
             FROM unnest({_arrays(columns + PAST_COLUMNS, first_past)}) AS ended ({_names(columns + PAST_COLUMNS)})"""  # noqa: S608
@@ -48,9 +58,9 @@ class ReadModelHandler(Generic[Row]):
     async def apply(self, connection: Connection, batch: Sequence[Recorded[Any]]) -> Sequence[Rejected]:
         """Fold a batch and write what changed; where the fold of an event fails, its stream goes no further."""
         before = await self._load_streams(connection, {recorded.envelope.stream for recorded in batch})
-        stored = [(stream, dict(rows.kept), rows.kept) for stream, rows in before.items()]
+        stored = {stream: dict(rows.kept) for stream, rows in before.items()}
         past, rejected = fold_batch(self._model, before, batch)
-        await self._save(connection, stored, past)
+        await self._save(connection, before, stored, past)
         return rejected
 
     async def _load_streams(self, connection: Connection, streams: set[UUID]) -> dict[UUID, StreamRows[Row]]:
@@ -64,22 +74,28 @@ class ReadModelHandler(Generic[Row]):
     async def _save(
         self,
         connection: Connection,
-        streams: Iterable[tuple[UUID, Mapping[str, Kept[Row]], Mapping[str, Kept[Row]]]],
+        streams: Mapping[UUID, StreamRows[Row]],
+        stored: Mapping[UUID, Mapping[str, Kept[Row]]],
         past: list[Past[Row]],
     ) -> None:
         removed: list[tuple[UUID, str]] = []
         kept: list[tuple[UUID, str, Kept[Row]]] = []
-        for stream, old, new in streams:
+        for stream, rows in streams.items():
+            old, new = stored[stream], rows.kept
             kept += [(stream, key, each) for key, each in new.items() if old.get(key) is not each]
             removed += [(stream, key) for key in old if key not in new]
         if not (removed or kept or past):
             return
         # In one order, so that writers lock in the same order.
         kept.sort(key=lambda each: (each[0].int, each[1]))
-        past.sort(key=order_of_history)
-        if len(past) >= COPIED_FROM:
-            await self._copy(connection, past)
-            past = []
+        moved: list[Past[Row]] = []
+        brought: list[Past[Row]] = []
+        for ended in past:
+            (moved if stored[ended.stream].get(ended.key) is ended.kept else brought).append(ended)
+        brought.sort(key=order_of_history)
+        if len(brought) >= COPIED_FROM:
+            await self._copy(connection, brought)
+            brought = []
         columns = columns_of(self._model)
         of_rows, of_past = kept_record(self._model), past_record(self._model)
         await connection.execute(
@@ -87,7 +103,8 @@ class ReadModelHandler(Generic[Row]):
             [stream for stream, _ in removed],
             [key for _, key in removed],
             *_in_columns(columns, [of_rows(*each) for each in kept]),
-            *_in_columns(columns + PAST_COLUMNS, [of_past(each) for each in past]),
+            *_in_columns(MOVED_COLUMNS, [_moved_record(each) for each in moved]),
+            *_in_columns(columns + PAST_COLUMNS, [of_past(each) for each in brought]),
         )
         if self._model.counted:
             await connection.execute(COUNT, self._build.name, self._build.number)
@@ -165,6 +182,10 @@ def past_record(
         )
 
     return record
+
+
+def _moved_record(past: Past[Any]) -> tuple[Any, ...]:
+    return past.stream, past.key, past.until, past.until_recorded, past.removed
 
 
 ORDER_OF_HISTORY: Final = 'until, stream, version, key COLLATE "C"'
