@@ -339,11 +339,13 @@ def _rendered(runtime: Runtime, answer: Answer, correlation: str) -> Response:
         {"id": f"{stream}@{version}", "type": each}
         for version, each in enumerate(answer.types, start=answer.from_version + 1)
     ]
-    headers = [(name.lower().encode(), value.encode()) for name, value in _repetition(answer).items()]
-    if answer.to_version:
-        headers.append((b"etag", entity_tag(answer.to_version).encode()))
-        headers.append((b"gov-version", f"{stream}@{answer.to_version}".encode()))
-    return Whole(canonical({"stream": stream, "version": answer.to_version, "events": added}), answer.status, headers)
+    headers: list[tuple[bytes, bytes]] = []
+    if answer.repeated:
+        headers += ((name.lower().encode(), value.encode()) for name, value in _repetition(answer).items())
+    version = answer.to_version
+    if version:
+        headers += (b"etag", entity_tag(version).encode()), (b"gov-version", f"{stream}@{version}".encode())
+    return Whole(canonical({"stream": stream, "version": version, "events": added}), answer.status, headers)
 
 
 def _repetition(answer: Answer) -> dict[str, str]:

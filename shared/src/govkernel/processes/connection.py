@@ -25,7 +25,7 @@ class Exchange(RequestResponseCycle):
     async def send(self, message: ASGISendEvent) -> None:
         """Send a part of the answer; a head that says how long the body is waits for it."""
         if message["type"] == "http.response.start" and not self.response_started:
-            if any(name == b"content-length" for name, _ in message.get("headers", ())):
+            if b"content-length" in dict(message.get("headers", ())):
                 self._head = message
                 return
         elif self._head is not None and message["type"] == "http.response.body":
@@ -47,19 +47,16 @@ class Exchange(RequestResponseCycle):
         ):
             return False
         body = message.get("body", b"")
-        parts = [STATUS_LINE[head["status"]]]
-        values = []
-        for name, value in (*self.default_headers, *head.get("headers", ())):
-            if not _is_plain(name) or (name == b"content-length" and value != b"%d" % len(body)):
-                return False
-            values.append(value)
-            parts += name, b": ", value, b"\r\n"
-        together = b"".join(values)
-        if len(together.translate(None, FORBIDDEN_IN_VALUES)) != len(together):
+        headers = (*self.default_headers, *head.get("headers", ()))
+        by_name = dict(headers)
+        if by_name.get(b"content-length") != b"%d" % len(body) or not all(map(_is_plain, by_name)):
             return False
-        parts += b"\r\n", body
+        lines = b"\r\n".join(map(b": ".join, headers))
+        if len(lines) - len(lines.translate(None, FORBIDDEN_IN_VALUES)) != 2 * (len(headers) - 1):
+            # A value would break out of its line.
+            return False
         self.response_started = self.response_complete = True
-        self.transport.write(b"".join(parts))
+        self.transport.write(b"".join((STATUS_LINE[head["status"]], lines, b"\r\n\r\n", body)))
         self.message_event.set()
         self.on_response()
         return True
