@@ -144,7 +144,7 @@ class RefusesFromStaleState(Ledger):
             remembered = self._seen.get(intent.stream)
             if first and remembered is not None and self.clock() - remembered[0] < timedelta(seconds=5):
                 first = False
-                return replace(intent, loaded=remembered[1])
+                return msgspec.structs.replace(intent, loaded=remembered[1])
             first = False
             self._seen[intent.stream] = self.clock(), intent.loaded or await self.load(intent.aggregate, intent.stream)
             return intent
@@ -192,7 +192,7 @@ class IgnoresIfMatch(Ledger):
 class ReliesOnNothing(Ledger):
     async def execute(self, context: Context, intend: Intend, *, expected_version: int | None = None) -> Answer:
         async def without(*how: Any) -> Intent[Any, Any, Any]:
-            return replace(await intend(*how), relies_on=())
+            return msgspec.structs.replace(await intend(*how), relies_on=())
 
         return await super().execute(context, without, expected_version=expected_version)
 
@@ -211,7 +211,7 @@ class DecidesOnce(Ledger):
                     decided.append(intent.aggregate.decide(command, state))
                 return decided[0]
 
-            return replace(intent, aggregate=replace(intent.aggregate, decide=decide))
+            return msgspec.structs.replace(intent, aggregate=replace(intent.aggregate, decide=decide))
 
         return await super().execute(context, remembering, expected_version=expected_version)
 
@@ -222,7 +222,7 @@ class TrustsItsClock(Ledger):
     def prepare(
         self, context: Context, intent: Intent[Any, Any, Any], loaded: Loaded[Any]
     ) -> tuple[Append, Loaded[Any]]:
-        return super().prepare(context, intent, replace(loaded, time=None, recorded_at=None))
+        return super().prepare(context, intent, msgspec.structs.replace(loaded, time=None, recorded_at=None))
 
 
 class ForgetsCauses(Ledger):
@@ -526,7 +526,7 @@ def _deciding(decide: Callable[[Any, Any], Any]) -> Callable[[Planted], Planted]
                 intent = await intend(*how)
                 if intent.aggregate.name != "jar":
                     return intent
-                return replace(intent, aggregate=replace(intent.aggregate, decide=decide))
+                return msgspec.structs.replace(intent, aggregate=replace(intent.aggregate, decide=decide))
 
             return await super().execute(context, otherwise, expected_version=expected_version)
 

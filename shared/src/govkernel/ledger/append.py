@@ -198,24 +198,23 @@ def _fit(batch: Sequence[Append], known: Mapping[UUID, Head], settled: Mapping[i
         if index in settled:
             outcomes.append(settled[index])
             continue
-        stream = item.expected.stream
-        moved = next(
-            (
-                heads[head.stream]
-                for head in item.relies_on
-                if heads.setdefault(head.stream, head) != head or head.stream in written
-            ),
-            None,
-        )
-        if heads.setdefault(stream, item.expected) != item.expected:
-            outcomes.append(Conflict(heads[stream]))
+        expected = item.expected
+        moved = None
+        for relied_on in item.relies_on:
+            if heads.setdefault(relied_on.stream, relied_on) != relied_on or relied_on.stream in written:
+                moved = heads[relied_on.stream]
+                break
+        now = heads.setdefault(expected.stream, expected)
+        if now is not expected and now != expected:
+            outcomes.append(Conflict(now))
         elif moved is not None:
             outcomes.append(Conflict(moved))
         else:
-            outcomes.append(Appended(item.head))
+            head = item.head
+            outcomes.append(Appended(head))
             if item.documents:
-                heads[stream] = item.head
-                written.add(stream)
+                heads[expected.stream] = head
+                written.add(expected.stream)
     return outcomes
 
 

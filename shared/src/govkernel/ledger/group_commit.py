@@ -51,7 +51,7 @@ class _Waiting:
         self.stream = item.expected.stream.int
         self.command = item.command.int
         self.changes = bool(item.documents)
-        self.relied_on = [head.stream.int for head in item.relies_on]
+        self.relied_on = [head.stream.int for head in item.relies_on] if item.relies_on else ()
         self.settled: asyncio.Event | None = None
 
 
@@ -116,9 +116,11 @@ class GroupCommit:
             writer.add_done_callback(self._writers.discard)
 
     async def _run(self) -> None:
-        while batch := self._choose():
+        while True:
+            batch, streams, relied_on, commands = self._choose()
+            if not batch:
+                return
             self._start_writers()
-            streams, relied_on, commands = _claims(batch)
             self._writing |= streams
             self._relying.update(relied_on)
             self._answering |= commands
@@ -129,11 +131,13 @@ class GroupCommit:
                     # Only a writer that was itself stopped has left somebody without an answer.
                     waiting.outcome.cancel()
                 self._writing -= streams
-                self._relying -= Counter(relied_on)
+                self._relying -= relied_on
                 self._answering -= commands
 
-    def _choose(self) -> list[_Waiting]:
-        """The next batch, in the order of arrival; what has to wait for a batch that is under way, or this, is kept.
+    def _choose(self) -> tuple[list[_Waiting], set[int], Counter[int], set[int]]:
+        """The next batch in the order of arrival, the streams that it writes, those it relies on, and its commands.
+
+        What has to wait for a batch that is under way, or for this one, is kept.
 
         A stream is written by one batch at a time. A command that relies on a stream waits while that is written, and a
         command that writes one while others rely on it: left to the database, they would stop the whole batch.
@@ -143,7 +147,7 @@ class GroupCommit:
         kept: list[_Waiting] = []
         held: set[int] = set()
         written: set[int] = set()
-        relied_on: set[int] = set()
+        relied_on: Counter[int] = Counter()
         commands: set[int] = set()
         writing, relying, answering = self._writing, self._relying, self._answering
         size = 0
@@ -164,12 +168,14 @@ class GroupCommit:
                 continue
             batch.append(waiting)
             commands.add(waiting.command)
-            relied_on.update(others)
+            if others:
+                relied_on.update(others)
             if waiting.changes:
                 written.add(stream)
-                size += sum([len(document.body) for document in waiting.item.documents])
+                for document in waiting.item.documents:
+                    size += len(document.body)
         self._waiting.extendleft(reversed(kept))
-        return batch
+        return batch, written, relied_on, commands
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Write a batch and tell its callers; what nobody expected fails the item that it is about, and no other."""
@@ -216,12 +222,3 @@ class GroupCommit:
             )
         if self._waiting:
             self._expiry = loop.call_at(self._waiting[0].since + self._longest_wait_s, self._expire)
-
-
-def _claims(batch: Sequence[_Waiting]) -> tuple[set[int], list[int], set[int]]:
-    """The streams that a batch writes, those that it relies on, and its commands."""
-    return (
-        {waiting.stream for waiting in batch if waiting.changes},
-        [stream for waiting in batch for stream in waiting.relied_on],
-        {waiting.command for waiting in batch},
-    )

@@ -14,7 +14,7 @@ import msgspec
 
 from govevents.catalogue import Catalogue
 from govevents.document import Document, Origin, Recorded, encode
-from govkernel.domain import Link, NodeId, NotKnownYet, Refusal
+from govkernel.domain import Deadline, Link, NodeId, NotKnownYet, Refusal
 from govkernel.domain.aggregate import Aggregate
 from govkernel.ledger.append import (
     AllowanceMoved,
@@ -70,8 +70,7 @@ class Context(msgspec.Struct, frozen=True):
     cause_time: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Intent(Generic[State, Command, Event]):
+class Intent(msgspec.Struct, Generic[State, Command, Event], frozen=True):
     """A command on a stream, the heads of the other streams that it relies on, and what has to be allowed for it.
 
     `action` at `node` is what the caller must be allowed to do; node None is allowed to the first administrator only.
@@ -305,23 +304,25 @@ class Ledger:
 
         Raises NotKnownYet, which is no answer to be kept: the same command may be decided otherwise in a moment.
         """
+        aggregate, head = intent.aggregate, loaded.head
         clock = self.clock()
         try:
-            events = tuple(intent.aggregate.decide(intent.command, loaded.state))
+            events = aggregate.decide(intent.command, loaded.state)
         except NotKnownYet:
             raise
         except Refusal as refusal:
-            return self.refused(context, refusal, loaded.head, intent.relies_on, intent.allowed_under), loaded
+            return self.refused(context, refusal, head, intent.relies_on, intent.allowed_under), loaded
         recorded_at = _latest(clock, loaded.recorded_at)
         time = _latest(context.time, loaded.time, context.cause_time)
         documents: list[Document] = []
+        deadlines: list[tuple[str, Deadline]] = []
         state = loaded.state
-        previous = loaded.head
+        previous = head
         for event in events:
             document = encode(
                 event,
                 service=self.service,
-                aggregate=intent.aggregate.name,
+                aggregate=aggregate.name,
                 stream=intent.stream,
                 version=previous.version + 1,
                 previous_hash=previous.hash,
@@ -335,33 +336,32 @@ class Ledger:
                 traceparent=context.traceparent,
             )
             documents.append(document)
+            if due := aggregate.deadlines(event):
+                cause = f"{document.stream}@{document.version}"
+                deadlines.extend((cause, deadline) for deadline in due)
             previous = Head(intent.stream, document.version, document.hash)
-            state = intent.aggregate.evolve(state, event)
-        links = intent.aggregate.links(state)
+            state = aggregate.evolve(state, event)
+        links = aggregate.links(state)
         item = Append(
             command=context.command,
             digest=context.digest,
-            status=CREATED if documents and loaded.head.version == 0 else DONE,
+            status=CREATED if documents and head.version == 0 else DONE,
             refusal=None,
-            expected=loaded.head,
+            expected=head,
             documents=tuple(documents),
             clock=clock,
             relies_on=intent.relies_on,
-            exclusive=intent.aggregate.relied_on and bool(documents),
-            aggregate=intent.aggregate.name,
-            deadlines=tuple(
-                (f"{document.stream}@{document.version}", deadline)
-                for document, event in zip(documents, events, strict=True)
-                for deadline in intent.aggregate.deadlines(event)
-            ),
-            links=links if links != intent.aggregate.links(loaded.state) else None,
+            exclusive=aggregate.relied_on and bool(documents),
+            aggregate=aggregate.name,
+            deadlines=tuple(deadlines),
+            links=links if links != aggregate.links(loaded.state) else None,
             allowed_under=intent.allowed_under,
             correlation=context.correlation,
             origin=context.origin.value,
         )
         if not documents:
             return item, loaded
-        return item, Loaded(intent.aggregate, state, previous, time, recorded_at)
+        return item, Loaded(aggregate, state, previous, time, recorded_at)
 
     def refused(
         self,

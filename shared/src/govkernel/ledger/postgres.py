@@ -191,7 +191,7 @@ def _arguments(items: Sequence[Append]) -> Sequence[object]:
         [item.digest for item in commands],
         [item.expected.stream for item in commands],
         [item.expected.version for item in commands],
-        [item.head.version for item in commands],
+        [item.expected.version + len(item.documents) for item in commands],
         [item.status for item in commands],
         [refusal_json(item.refusal) for item in commands],
         clocks,

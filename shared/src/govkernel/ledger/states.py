@@ -5,10 +5,11 @@ the append; whoever reads one asks the database first for what came after it.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from govkernel.domain.aggregate import Aggregate
 from govkernel.ledger.append import Head
@@ -18,8 +19,7 @@ State = TypeVar("State")
 MOST_STREAMS: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded(Generic[State]):
+class Loaded(msgspec.Struct, Generic[State], frozen=True):
     """A stream's state as an aggregate's, its head, and its newest event's two times (None where there is none)."""
 
     aggregate: Aggregate[State, Any, Any]
@@ -53,10 +53,11 @@ class States:
         """Remember a committed state, unless a newer one is remembered already."""
         stream = loaded.head.stream
         known = self._by_stream.get(stream)
-        if known is not None and known.head.version > loaded.head.version:
-            return
+        if known is not None:
+            if known.head.version > loaded.head.version:
+                return
+            self._by_stream.move_to_end(stream)
         self._by_stream[stream] = loaded
-        self._by_stream.move_to_end(stream)
         self._doubted.discard(stream)
         if len(self._by_stream) > self._most:
             self.forget(next(iter(self._by_stream)))
