@@ -31,6 +31,7 @@ from govkernel.readmodels import (
     views_of,
 )
 from govkernel.readmodels.builds import Build, ensure, live_build
+from govkernel.readmodels.handler import COPIED_FROM
 
 
 @pytest.fixture
@@ -151,6 +152,28 @@ async def test_one_batch_and_many_leave_the_same_rows_and_history(pool: Any) -> 
         True,
         True,
     ]
+
+
+async def test_rows_that_were_stored_and_rows_of_the_batch_itself_end_alike_however_many_they_are(pool: Any) -> None:
+    happened = (PhaseStarted("design"), PhaseCompleted("design"), PhaseStarted("design"), ProjectResumed(""))
+    streams = [Stream("projects") for _ in range(COPIED_FROM)]
+    first, *others = [[stream.event(event) for stream in streams] for event in happened]
+    at_once = await ensured(pool, PHASES)
+    step_by_step = await ensured(pool, replace(PHASES, name="slow_phases"))
+    await apply(pool, at_once, *first)
+    await apply(pool, at_once, *(event for step in others for event in step))
+    for step in (first, *others):
+        await apply(pool, step_by_step, *step)
+
+    order = "ORDER BY stream, key, version"
+    left = await pool.fetch(f"SELECT * FROM read.phases_history {order}")
+    assert left == await pool.fetch(f"SELECT * FROM read.slow_phases_history {order}")
+    assert [(row["version"], row["removed"]) for row in left if row["stream"] == streams[0].stream] == [
+        (1, False),
+        (2, False),
+        (3, True),
+    ]
+    assert len(left) == 3 * len(streams)
 
 
 async def test_an_event_whose_fold_fails_ends_its_stream_in_the_batch_and_no_other(pool: Any) -> None:
