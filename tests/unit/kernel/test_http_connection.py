@@ -110,6 +110,37 @@ async def test_what_a_request_says_is_in_its_scope() -> None:
     assert (b"if-match", b"3") in scope["headers"]
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("/funds", "/funds", b""),
+        ("//funds/", "//funds/", b""),
+        ("/funds?", "/funds", b""),
+        ("/funds#top", "/funds", b""),
+        ("/funds?a=/b?c", "/funds", b"a=/b?c"),
+        ("http://here/funds?a=b", "/funds", b"a=b"),
+    ],
+)
+async def test_an_address_is_told_from_its_query(target: str, path: str, query: bytes) -> None:
+    scopes: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        await Response()(scope, receive, send)
+
+    await Client(app).ask(f"GET {target}")
+    assert [(scope["path"], scope["raw_path"], scope["query_string"]) for scope in scopes] == [
+        (path, path.encode(), query)
+    ]
+
+
+async def test_what_is_no_http_is_answered_400() -> None:
+    client = Client(Response("done"))
+    client.connection.data_received(b"nothing of the kind\r\n\r\n")
+    assert client.transport.writes[0].startswith(b"HTTP/1.1 400 ")
+    assert client.transport.is_closing()
+
+
 async def test_a_stream_begins_before_its_first_line_is_there() -> None:
     first = asyncio.Event()
 

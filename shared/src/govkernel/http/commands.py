@@ -257,7 +257,9 @@ async def read_call(
         origin=origin,
         traceparent=incoming.traceparent,
     )
-    await runtime.wait_until_seen(minimum_versions(header(b"gov-min-version")))
+    minimum = minimum_versions(header(b"gov-min-version"))
+    if minimum:
+        await runtime.wait_until_seen(minimum)
     return Call(
         runtime=runtime,
         caller=caller,
@@ -272,7 +274,7 @@ async def answer_command(shape: CommandShape, incoming: Incoming, runtime: Runti
     """Read one command, decide on it through the ledger, and render the answer. Raises what `response_for` knows."""
     call = await read_call(incoming, runtime, shape.body, if_match_required=shape.if_match)
     context = call.context
-    call.addressed = frozenset(call.path_id(name) for name in shape.path_names)
+    call.addressed = frozenset(map(call.path_id, shape.path_names))
 
     if context.origin is Origin.SIMULATED and runtime.timers is not None:
         # Deadlines that the demo clock has passed come before what is said at its new time.

@@ -79,11 +79,14 @@ class Connection(HttpToolsProtocol):
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        raw_path, query = self.url, b""
+        if not raw_path.startswith(b"/") or b"?" in raw_path or b"#" in raw_path:
+            url = httptools.parse_url(raw_path)
+            raw_path, query = url.path, url.query or b""
+        path = raw_path.decode("ascii")
         scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
-        scope["query_string"] = url.query or b""
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
         before = self.cycle
         self.cycle = Exchange(
             scope=scope,
