@@ -42,6 +42,7 @@ test: $(STAMP) ## Everything that must hold before a change is merged
 	@$(MAKE) --no-print-directory lint types imports
 	@$(BIN)/python -m govevents check
 	@$(BIN)/pytest -n $(JOBS) $(wildcard $(TIERS))
+	@$(BIN)/pytest tests/faults
 
 lint: $(STAMP) ## Style and likely mistakes (ruff)
 	@$(BIN)/ruff check --quiet .
