@@ -167,18 +167,22 @@ def started() -> Health:
     return health
 
 
-@pytest.fixture
-async def runtime(database: str) -> AsyncIterator[Runtime]:
-    pool = await create_pool(database, largest=10)
-    await pool.execute(OPEN_LEDGER)
-    engine = create_engine(database)
-    ledger = Ledger(
+def ledger_over(pool: Any) -> Ledger:
+    return Ledger(
         pool,
         service="testing",
         catalogue=CATALOGUE,
         clock=lambda: datetime.now(UTC),
         refusal_status=jars.refusal_status,
     )
+
+
+@pytest.fixture
+async def runtime(database: str) -> AsyncIterator[Runtime]:
+    pool = await create_pool(database, largest=10)
+    await pool.execute(OPEN_LEDGER)
+    engine = create_engine(database)
+    ledger = ledger_over(pool)
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(keys)) as issuer:
         yield Runtime(
             service="testing",
@@ -570,7 +574,7 @@ async def test_a_deadline_that_the_demo_clock_has_passed_comes_first(runtime: Ru
 
 async def test_a_database_that_is_away_is_a_503_that_may_be_tried_again(runtime: Runtime, unused_port: int) -> None:
     away = await create_pool(f"postgresql://nobody:nothing@127.0.0.1:{unused_port}/none")
-    runtime.ledger.pool = away
+    runtime.ledger = ledger_over(away)
     runtime.engine = create_engine(f"postgresql://nobody:nothing@127.0.0.1:{unused_port}/none")
     async with client_of(runtime) as client:
         for answer in (await client.post("/jars", json={"limit": 2}), await client.get("/jars")):
