@@ -12,10 +12,9 @@ from typing import Any
 import httpx2
 import pandas as pd
 import pytest
-from tests.support.system import DATA, MAPPINGS, RunningSystem, Said
+from tests.support.portfolios import MELBOURNE, NEW_YORK, needs_portfolios
+from tests.support.system import MAPPINGS, RunningSystem, Said
 
-MELBOURNE = DATA / "melbourne_water_stage_gates.csv"
-NEW_YORK = DATA / "nyc_capital_projects_2013_2019.csv"
 IMPORTS = (
     ("projects", MELBOURNE, MAPPINGS / "melbourne-water-projects.yaml"),
     ("gates", MELBOURNE, MAPPINGS / "melbourne-water-gates.yaml"),
@@ -25,7 +24,7 @@ WATER = "Melbourne Water capital delivery"
 CITY = "New York City capital projects"
 DAYS = ("2013-08-31", "2013-12-31", "2014-06-30", "2016-01-01", "2017-05-01", "2018-12-31", "2019-12-31")
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), needs_portfolios]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from govevents.catalogue import topic_of
 from govkernel.kafka import KafkaAddress, KafkaUnavailable, TopicLog
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
-DATA: Final = CHECKOUT.parent / "shared" / "data"
 MAPPINGS: Final = CHECKOUT / "deploy" / "mappings"
 GOV: Final = Path(sys.executable).with_name("gov")
 NAMES: Final = tuple(service.name for service in SERVICES)

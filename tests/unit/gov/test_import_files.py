@@ -1,26 +1,19 @@
 """The public data sets: what is planned is what an independent reader counts."""
 
-import os
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
-import pytest
+from tests.support.portfolios import MELBOURNE, NEW_YORK, needs_portfolios
 
 from gov.imports.mapping import GatesMapping, ProjectsMapping, load_mapping
 from gov.imports.plan import Plan, plan_gates, plan_projects
 from gov.imports.table import read_table
 
 MAPPINGS = Path(__file__).parents[3] / "deploy" / "mappings"
-DATA = Path(os.environ.get("GOV_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
-MELBOURNE = DATA / "melbourne_water_stage_gates.csv"
-NEW_YORK = DATA / "nyc_capital_projects_2013_2019.csv"
 TODAY = date(2025, 6, 30)
 
-pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(),
-    reason="the public data sets are not beside this checkout; set GOV_TEST_DATA to their folder",
-)
+pytestmark = needs_portfolios
 
 
 def planned(file: Path, mapping: str) -> Plan:
