@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from govkernel.processes.connection import Connection
@@ -45,13 +46,15 @@ class Written(asyncio.Transport):
 class Client:
     """The other end of one connection to an application."""
 
-    def __init__(self, app: Application, *, keep_alive_s: float = 60) -> None:
-        config = uvicorn.Config(app, http=Connection, log_config=None, access_log=False, lifespan="off", ws="none")
+    def __init__(
+        self, app: Application, *, keep_alive_s: float = 60, protocol: type[HttpToolsProtocol] = Connection
+    ) -> None:
+        config = uvicorn.Config(app, http=protocol, log_config=None, access_log=False, lifespan="off", ws="none")
         config.timeout_keep_alive = keep_alive_s  # type: ignore[assignment]  # whole seconds are too long for a test
         config.load()
         self.state = ServerState()
         self.state.default_headers = [(b"date", b"today")]
-        self.connection = Connection(config, self.state, {})
+        self.connection = protocol(config, self.state, {})
         self.transport = Written()
         self.connection.connection_made(self.transport)
 
@@ -85,6 +88,30 @@ async def test_an_answer_that_is_there_as_a_whole_is_one_write() -> None:
     assert (head[0], body) == (b"HTTP/1.1 201 Created", b"done")
     assert {b"date: today", b'etag: "3"', b"content-length: 4"} < set(head)
     assert (client.state.total_requests, client.transport.is_closing()) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: Response("done", 201, {"ETag": '"3"', "X-Said": "caf\xe9\tau lait"}, "text/plain"),
+        lambda: Response(b"", 204),
+        lambda: Response(b"x" * 100_000, 503, {"Retry-After": "1"}),
+        lambda: Response("bye", 200, {"Connection": "close"}),
+        lambda: StreamingResponse(iter([b"a", b"b"])),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_what_is_written_is_what_uvicorn_writes(
+    answer: Callable[[], Response], method: str, version: str
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer()(scope, receive, send)
+
+    ours, theirs = Client(app), Client(app, protocol=HttpToolsProtocol)
+    written = [b"".join(await client.ask(f"{method} /", version=version)) for client in (ours, theirs)]
+    assert written[0] == written[1] != b""
+    assert ours.transport.is_closing() == theirs.transport.is_closing()
 
 
 async def test_what_a_request_says_is_in_its_scope() -> None:
