@@ -42,8 +42,11 @@ FROM events LEFT JOIN consumer_guards AS guard ON guard.stream = events.stream A
   SELECT name || '/' || build FROM read_model_builds WHERE name = $1 AND state = 'live')
 WHERE events.version > coalesce(guard.version, 0)"""
 
+# A build that is kept for a rollback reads no further.
 READ: Final = """
-SELECT consumer, topic, sum(next_offset)::bigint AS read FROM consumer_partitions GROUP BY consumer, topic"""
+SELECT consumer, topic, sum(next_offset)::bigint AS read FROM consumer_partitions
+WHERE consumer NOT IN (SELECT name || '/' || build FROM read_model_builds WHERE state <> 'live')
+GROUP BY consumer, topic"""
 
 
 @dataclass(frozen=True, slots=True)
