@@ -92,6 +92,11 @@ class Watermark:
     offsets: Mapping[int, int]
 
 
+# A build that is being made may be so for long, and one that is kept for a rollback reads no further.
+READING: Final = """
+consumer NOT IN (SELECT name || '/' || build FROM read_model_builds WHERE state <> 'live')"""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that a run leaves, of the `services` that took part. `consumers` is by service and consumer, `boards` by the read model's name."""
@@ -198,7 +203,7 @@ async def _records(kafka: str, topic: str) -> tuple[Record, ...]:
 
 async def _consumers(connection: Any) -> dict[str, ConsumerRows]:
     found: dict[str, ConsumerRows] = {}
-    for row in await connection.fetch("SELECT DISTINCT consumer FROM consumer_partitions"):
+    for row in await connection.fetch(f"SELECT DISTINCT consumer FROM consumer_partitions WHERE {READING}"):
         consumer = row["consumer"]
         guards = await connection.fetch(
             "SELECT stream, version, hash FROM consumer_guards WHERE consumer = $1", consumer

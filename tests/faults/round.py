@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from tests.faults.breaks import Breaks
 from tests.faults.checker import ALWAYS, Case, Finding, check
-from tests.faults.evidence import definitions, gather
+from tests.faults.evidence import READING, definitions, gather
 from tests.faults.history import Began, History, Measured, now
 from tests.faults.inject import Injector
 from tests.faults.load import Load
@@ -42,10 +42,8 @@ FROM events LEFT JOIN consumer_guards AS guard ON guard.stream = events.stream A
   SELECT name || '/' || build FROM read_model_builds WHERE name = $1 AND state = 'live')
 WHERE events.version > coalesce(guard.version, 0)"""
 
-# A build that is kept for a rollback reads no further.
-READ: Final = """
-SELECT consumer, topic, sum(next_offset)::bigint AS read FROM consumer_partitions
-WHERE consumer NOT IN (SELECT name || '/' || build FROM read_model_builds WHERE state <> 'live')
+READ: Final = f"""
+SELECT consumer, topic, sum(next_offset)::bigint AS read FROM consumer_partitions WHERE {READING}
 GROUP BY consumer, topic"""
 
 
