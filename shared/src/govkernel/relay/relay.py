@@ -192,7 +192,7 @@ class Relay:
                     else:
                         pause_s = min(pause_s * 2, LONGEST_POLL_S)
                         await _wait(pause_s, stopping, self._wake)
-            if self._held is not None:
+            if self._led_until > asyncio.get_running_loop().time():
                 # The last pass may have looked before the last commit; whoever asked for that was told it is done.
                 await self.one_pass()
         finally:
