@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.benchmarks.bench import Bench, Benchmark
 from tests.benchmarks.callers import Answered, callers
-from tests.benchmarks.fund import CATALOGUE, FUND
+from tests.benchmarks.fund import FUND
 from tests.benchmarks.growth import large_log
-from tests.benchmarks.ledgers import fill, ledger_at, utc_now
+from tests.benchmarks.ledgers import fill, ledger_at
 from tests.benchmarks.row import Row, interleaved
 
 from govkernel.ledger import Ledger
@@ -47,26 +47,21 @@ async def load(bench: Bench, length: int) -> list[Row]:
 
 
 async def load_with_snapshot(bench: Bench) -> list[Row]:
-    """The longest streams, by ledgers that remember nothing but find the snapshot, against folding all of each."""
+    """The longest streams, from their snapshots and nothing that is remembered, against folding all of each."""
     length = LENGTHS[-1]
     async with long_streams(bench, length) as (ledger, streams):
         turns = itertools.cycle(streams)
 
         async def loaded(_caller: int) -> None:
-            forgetful = Ledger(
-                ledger.pool,
-                service=ledger.service,
-                catalogue=CATALOGUE,
-                clock=utc_now,
-                refusal_status=ledger.refusal_status,
-            )
-            found = await forgetful.load(FUND, next(turns))
+            # What is loaded on somebody's own connection is neither remembered nor taken from what is.
+            async with ledger.pool.acquire() as connection:
+                found = await ledger.load(FUND, next(turns), connection=connection)
             assert found.head.version == length
             assert found.state.drawn_minor == sum(range(2, length + 1))
 
         # The first to load a long stream keeps its snapshot.
-        for _ in streams:
-            await loaded(0)
+        for stream in streams:
+            await ledger.load(FUND, stream)
         of_ours, of_floor = await interleaved(
             bench.scale.repeats,
             lambda: callers(1, bench.scale.seconds, loaded),
@@ -108,7 +103,9 @@ async def as_of_then(bench: Bench) -> list[Row]:
     try:
         async with engine.connect() as connection:
             found: Any = (
-                await connection.exec_driver_sql("SELECT time, stream FROM events WHERE version = 5 LIMIT 1")
+                await connection.exec_driver_sql(
+                    "SELECT events.time, stream FROM events JOIN read.funds USING (stream) WHERE events.version = 5 LIMIT 1"
+                )
             ).one()
         then, now = as_of(follower.model, as_of=found.time), as_of(follower.model)
 
