@@ -20,6 +20,7 @@ from govkernel.ledger import Append, Appended, Head, Intent, Ledger, Loaded
 from govkernel.ledger.append import LARGEST_CLOCK_DIFFERENCE, Outcome
 from govkernel.ledger.group_commit import GroupCommit
 from govkernel.ledger.postgres import APPEND_BATCH
+from govkernel.postgres import event_columns
 from govkernel.tables import commands
 
 AT_LEAST: Final = {1: 0.45, 8: 0.75, 32: 1.5, 128: 2.6, 512: 2.8}
@@ -150,13 +151,7 @@ class Keyless:
                 [item.expected.hash for item in batch],
                 *(min(clocks), max(clocks), LARGEST_CLOCK_DIFFERENCE),
                 *([] for _ in COMMAND_COLUMNS),
-                [document.stream for document in documents],
-                [document.version for document in documents],
-                [document.type for document in documents],
-                [document.time for document in documents],
-                [document.recorded_at for document in documents],
-                [document.body for document in documents],
-                [document.hash for document in documents],
+                *event_columns(documents),
                 *([] for _ in range(APPEND_BATCH.count("$") - 8 - len(COMMAND_COLUMNS) - 7 - 1)),
                 None,
             )
