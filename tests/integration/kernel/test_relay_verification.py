@@ -337,6 +337,19 @@ async def test_what_holds_the_leader_up_is_told_by_every_replica_until_it_goes_o
     assert (await other.status()).alarm is None
 
 
+async def test_a_leader_that_an_alarm_holds_up_stops_quietly_when_it_is_told_to(world: World) -> None:
+    await carried(world, *chain(uuid4(), 1))
+    await world.pool.execute("UPDATE relay_checkpoint SET topic_id = 'another'")
+    relay, stop = world.relay(lease_s=60), asyncio.Event()
+    running = asyncio.create_task(relay.run(stop))
+    async with asyncio.timeout(30):
+        while (await relay.status()).alarm is None:
+            await asyncio.sleep(0.02)
+    stop.set()
+    await running
+    assert (await relay.status()).leader is None
+
+
 async def restored_from_a_dump(world: World, *, transactions: int) -> None:
     """Let the rows and the checkpoint speak of another server's transactions, as they do after a dump was restored."""
     await world.pool.execute("UPDATE events SET txid = (txid::text::bigint + $1)::text::xid8", transactions)

@@ -160,7 +160,7 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Carry until told to stop, and then what is committed by that time. What fails is logged and tried again.
 
-        Raises what `one_pass` raises if the last pass fails.
+        Raises what `one_pass` raises if the last pass fails. While an alarm holds it up there is no such pass.
         """
         pause_s, backoff_s = SHORTEST_POLL_S, SHORTEST_POLL_S
         stopping = asyncio.ensure_future(stop.wait())
@@ -192,8 +192,9 @@ class Relay:
                     else:
                         pause_s = min(pause_s * 2, LONGEST_POLL_S)
                         await _wait(pause_s, stopping, self._wake)
-            if self._led_until > asyncio.get_running_loop().time():
-                # The last pass may have looked before the last commit; whoever asked for that was told it is done.
+            if self._alarm is None and self._led_until > asyncio.get_running_loop().time():
+                # The last pass may have looked before the last commit; whoever asked for that was told it is done. An
+                # alarm stays until somebody acts on it, and another pass would only raise it again.
                 await self.one_pass()
         finally:
             stopping.cancel()
