@@ -108,12 +108,15 @@ def _tracked(root: Path) -> Iterator[Path]:
 
 
 def every_service_has_the_same_files(root: Path) -> list[str]:
-    """The same file name means the same thing in every service, so every service has them all."""
+    """The same file name means the same thing in every service, so every service has them all.
+
+    A module that serves many things may be a package of the same name, with one module for each of them.
+    """
     return [
         f"services/{service.name}/{wanted}: is missing; every service has it"
         for service in _services(root)
         for wanted in (name.format(service=service.name) for name in FILES_OF_A_SERVICE)
-        if not (service / wanted).exists()
+        if not (service / wanted).exists() and not (service / wanted).with_suffix("").is_dir()
     ]
 
 
@@ -329,19 +332,19 @@ def every_refusal_is_declared_at_the_edge(root: Path) -> list[str]:
     found: list[str] = []
     for service in _services(root):
         source = service / "src" / service.name
-        edge = source / "entrypoints" / "api.py"
+        edge = source / "entrypoints"
         trees = {
             path: _tree(path) for layer in ("domain", "application") for path in sorted((source / layer).rglob("*.py"))
         }
-        known = set()
-        if edge.exists():
-            known = {
-                node.id if isinstance(node, ast.Name) else node.attr
-                for node in ast.walk(_tree(edge))
-                if isinstance(node, ast.Name | ast.Attribute)
-            }
+        known = {
+            node.id if isinstance(node, ast.Name) else node.attr
+            for path in (edge / "api.py", *sorted((edge / "api").glob("*.py")))
+            if path.exists()
+            for node in ast.walk(_tree(path))
+            if isinstance(node, ast.Name | ast.Attribute)
+        }
         found.extend(
-            f"{path.relative_to(root)}:{line}: {name} has no place in entrypoints/api.py; declare it with its status"
+            f"{path.relative_to(root)}:{line}: {name} has no place in entrypoints/api; declare it with its status"
             for name, (path, line) in _refusals(trees).items()
             if name not in known
         )
