@@ -148,6 +148,18 @@ class PhaseStarted:
 
 
 @event("projects", version=1)
+class GateBreached:
+    """Work in a phase has begun on a day when the gate before it had not said so, as somebody has reported."""
+
+    portfolio: PortfolioId
+    phase: Code
+    gate: Code
+    began_on: date
+    reported_by: SubjectId
+    remark: Text
+
+
+@event("projects", version=1)
 class PhaseCompleted:
     """Work in a phase is finished."""
 
