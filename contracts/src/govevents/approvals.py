@@ -488,9 +488,9 @@ class ReviewSubmitted:
 
     It is open once the KPIs that it `awaits` are measured, or at `measured_by` whether they are or not; at once where
     it awaits none. `quorum` says how many votes are needed of those who are not recused, `votes_needed` how many that
-    is now. `escalation` decides where the electorate can't. `value` is what is at stake. `deliverables` and `criteria` are
-    those that the policy asks for at this value, `open_conditions` what earlier reviews left open, `breaches` what had
-    begun by stealth. Days are those of `time_zone`.
+    is now. `escalation` decides where the electorate can't. `value` is what is at stake. `deliverables` and `criteria`
+    are those that the policy asks for at this value, `open_conditions` what earlier reviews left open, `breaches` what
+    had begun by stealth. Days are those of `time_zone`.
     """
 
     project: ProjectId
