@@ -490,7 +490,8 @@ class ReviewSubmitted:
     it awaits none. `quorum` says how many votes are needed of those who are not recused, `votes_needed` how many that
     is now. `escalation` decides where the electorate can't. `value` is what is at stake. `deliverables` and `criteria`
     are those that the policy asks for at this value, `open_conditions` what earlier reviews left open, `breaches` what
-    had begun by stealth. Days are those of `time_zone`.
+    had begun by stealth; `findings` is what that came to on submission. `tied` are all who have a duty towards the
+    project, also those whom the policy lets vote: they speak for nobody else. Days are those of `time_zone`.
     """
 
     project: ProjectId
@@ -500,6 +501,7 @@ class ReviewSubmitted:
     policy_number: int
     electorate: tuple[Elector, ...]
     excluded: tuple[Exclusion, ...]
+    tied: tuple[Exclusion, ...]
     quorum: Quorum
     votes_needed: int
     rule: Rule
@@ -514,6 +516,8 @@ class ReviewSubmitted:
     conditions: ConditionTerms | None
     open_conditions: tuple[ConditionOf, ...]
     breaches: tuple[Breach, ...]
+    findings: tuple[Finding, ...]
+    ready: bool
     awaits: tuple[Code, ...]
     measured_by: datetime | None
     submitted_at: datetime
@@ -521,6 +525,14 @@ class ReviewSubmitted:
     at_time_limit: AtTimeLimit | None
     reminders: tuple[datetime, ...]
     time_zone: Code
+
+
+@event("approvals", version=1)
+class MeasureNoted:
+    """A KPI that a review awaits is measured."""
+
+    project: ProjectId
+    measure: Measure
 
 
 @event("approvals", version=1)
@@ -641,6 +653,7 @@ class ReviewConcluded:
     kind: ReviewKind
     gate: Code | None
     about: Seen | None
+    waives: ConditionOf | None
     outcome: Outcome
     ending: Ending
     because: Text
@@ -662,6 +675,7 @@ class ReviewEscalated:
     reason: Text
     to: Panel | None
     closes_at: datetime | None
+    reminders: tuple[datetime, ...]
 
 
 @event("approvals", version=1)
@@ -672,6 +686,7 @@ class ReviewReferred:
     referred_by: SubjectId
     to: Panel
     closes_at: datetime | None
+    reminders: tuple[datetime, ...]
     reason: Text
 
 
@@ -981,6 +996,9 @@ def _submitted(data: Mapping[str, Any]) -> dict[str, Any]:
         "conditions": _ANY_CONDITIONS,
         "open_conditions": [],
         "breaches": [],
+        "tied": data["excluded"],
+        "findings": [],
+        "ready": True,
         "awaits": [],
         "measured_by": None,
         "reminders": [],
@@ -998,13 +1016,14 @@ def _concluded(data: Mapping[str, Any]) -> dict[str, Any]:
         **_conditions_that_never_lapse(data),
         "tally": {**data["tally"], "recused": 0},
         "about": None,
+        "waives": None,
         "because": "",
         "breaches": [],
     }
 
 
 def _escalated(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {**data, "to": None, "closes_at": None}
+    return {**data, "to": None, "closes_at": None, "reminders": []}
 
 
 UPCASTERS: Final = {
