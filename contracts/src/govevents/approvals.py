@@ -408,7 +408,7 @@ class Condition:
     """What must still be done after a Conditional Go: by whom, until when (in the portfolio's days), shown by what.
 
     `on_lapse` follows when it is not met by then. `lapses_at` is when its day is over, None for conditions that were
-    set before conditions lapsed.
+    set before conditions lapsed; `reminders` is when its owner is reminded.
     """
 
     text: Text
@@ -417,6 +417,7 @@ class Condition:
     shown_by: Text
     on_lapse: OnLapse
     lapses_at: datetime | None
+    reminders: tuple[datetime, ...] = ()
 
 
 @value
@@ -960,7 +961,7 @@ def _evidence_of_no_kind(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conditions_that_never_lapse(data: Mapping[str, Any]) -> dict[str, Any]:
-    added = {"shown_by": "", "on_lapse": OnLapse.REMINDER.value, "lapses_at": None}
+    added = {"shown_by": "", "on_lapse": OnLapse.REMINDER.value, "lapses_at": None, "reminders": []}
     return {**data, "conditions": [{**each, **added} for each in data["conditions"]]}
 
 

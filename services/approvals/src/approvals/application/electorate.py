@@ -1,16 +1,27 @@
 """Who may vote on a project, by what authority, and who may not: worked out when a review is submitted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
 
-from approvals.domain.body import Body, Formed, seated
+from approvals.domain.body import Body, Formed, alternates_of, seated
 from approvals.domain.gate_policy import GatePolicy, Published, votes_needed
 from approvals.domain.project_reviews import ProjectReviews, check_admitted
 from approvals.domain.role_assignment import RoleAssignment, held
 from approvals.domain.value_bands import ValueBands, body_for
-from govevents.approvals import Duty, Elector, Exclusion, GatePolicyPublished, MemberAppointed, Role, RoleAssigned
+from govevents.approvals import (
+    Alternate,
+    Duty,
+    Elector,
+    Exclusion,
+    GatePolicyPublished,
+    MemberAppointed,
+    Panel,
+    Quorum,
+    Role,
+    RoleAssigned,
+)
 from govkernel.domain import BodyId, Money, NotKnownYet, PersonId, ProjectId, Refusal, SubjectId
 
 
@@ -26,20 +37,22 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Elected:
-    """The electorate of a review, one elector for each natural person, and who is kept out of it.
+    """Who decides a review, one elector for each natural person, and who may not.
 
-    `body` is the body that decides, None where roles and names alone say who votes.
+    `escalation` decides where `panel` can't, None where the policy names nobody. `tied` are all who have a duty towards
+    the project, also those whom the policy lets vote.
     """
 
-    electorate: tuple[Elector, ...]
-    excluded: tuple[Exclusion, ...]
-    body: BodyId | None
+    panel: Panel
+    escalation: Panel | None
+    tied: tuple[Exclusion, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     subject: SubjectId
     authority: str
+    alternates: tuple[SubjectId, ...] = ()
 
 
 Persons: TypeAlias = Mapping[SubjectId, PersonId]
@@ -87,55 +100,113 @@ def deciding_body(policy: GatePolicyPublished, bands: ValueBands, project: Proje
     return body_for(bands, project.value)
 
 
+@dataclass(frozen=True, slots=True)
+class Rolls:
+    """What says who may vote on a day.
+
+    `roles` are the assignments at the project and at all nodes above it; `bodies` has at least those that are asked for;
+    `persons` says of accounts whose they are, and is believed before a seat or a role that says otherwise.
+    """
+
+    bodies: Mapping[BodyId, Body]
+    roles: tuple[RoleAssignment, ...]
+    persons: Persons
+    day: date
+
+
 def elect(
     *,
     policy: GatePolicyPublished,
     bands: ValueBands,
-    bodies: Mapping[BodyId, Body],
-    roles: Iterable[RoleAssignment],
+    rolls: Rolls,
     reviews: ProjectReviews,
     project: Project,
     submitter: SubjectId,
-    persons: Persons,
-    day: date,
 ) -> Elected:
     """The electorate of a review that is submitted on this day.
 
-    `roles` are the assignments at the project and at all nodes above it; `bodies` has at least the one that decides;
-    `persons` says of accounts whose they are, and is believed before a seat or a role that says otherwise. Raises
-    ProjectHasEnded, DecidingBodyMissing, PersonNotKnown, ElectorateTooSmall, and what `deciding_body` raises.
+    Raises ProjectHasEnded, DecidingBodyMissing, PersonNotKnown, what `deciding_body` raises, and ElectorateTooSmall
+    unless the policy names a body to escalate to, which then decides at once.
     """
     check_admitted(reviews)
     deciding = deciding_body(policy, bands, project)
-    holding = [assigned for role in roles if (assigned := held(role, day)) is not None]
-    seats: tuple[MemberAppointed, ...] = ()
-    candidates: list[_Candidate] = []
-    if deciding is not None:
-        body = bodies.get(deciding)
-        if not isinstance(body, Formed):
-            raise DecidingBodyMissing(body=str(deciding))
-        seats = seated(body, day)
-        name = body.formed.name
-        candidates.extend(_Candidate(each.member, f"{'chair' if each.chair else 'member'} of {name}") for each in seats)
-    candidates.extend(_holders(policy.electorate.roles, holding, project.project))
-    candidates.extend(_Candidate(subject, "named by the policy") for subject in policy.electorate.people)
-    candidates.extend(_Candidate(subject, "holder of a veto by the policy") for subject in policy.veto)
-    known = {
+    holding = _holding(rolls)
+    seats = () if deciding is None else _seats(deciding, rolls)
+    known = _known(seats, holding, rolls)
+    candidates = [
+        *([] if deciding is None else _members(deciding, seats, rolls)),
+        *_holders(policy.electorate.roles, holding, project.project),
+        *(_Candidate(subject, "named by the policy") for subject in policy.electorate.people),
+        *(_Candidate(subject, "holder of a veto by the policy") for subject in policy.veto),
+    ]
+    tied = _tied(holding, project, submitter, known)
+    excluded = tuple(each for each in tied if not (policy.sponsor_may_vote and each.duty is Duty.SPONSOR))
+    veto = {_person(subject, known) for subject in policy.veto}
+    panel = Panel(deciding, _electors(candidates, excluded, veto, known), excluded)
+    escalation = None
+    if policy.escalate_to is not None:
+        escalation = panel_of(policy.escalate_to, excluded, rolls)
+    needed = votes_needed(policy.quorum, len(panel.electorate))
+    if escalation is None and len(panel.electorate) < max(1, needed):
+        raise _too_small(panel, needed)
+    return Elected(panel, escalation, tied)
+
+
+def panel_of(body: BodyId, excluded: tuple[Exclusion, ...], rolls: Rolls) -> Panel:
+    """A body as the one that decides, without those excluded. Raises DecidingBodyMissing and PersonNotKnown."""
+    seats = _seats(body, rolls)
+    known = _known(seats, (), rolls)
+    return Panel(body, _electors(_members(body, seats, rolls), excluded, set(), known), excluded)
+
+
+def check_panel(panel: Panel, quorum: Quorum) -> None:
+    """Raise ElectorateTooSmall where a panel could never come to a decision."""
+    needed = votes_needed(quorum, len(panel.electorate))
+    if len(panel.electorate) < max(1, needed):
+        raise _too_small(panel, needed)
+
+
+def _too_small(panel: Panel, needed: int) -> ElectorateTooSmall:
+    return ElectorateTooSmall(
+        f"{max(1, needed)} votes are needed, and {len(panel.electorate)} persons may vote.",
+        votes_needed=str(max(1, needed)),
+        electorate=str(len(panel.electorate)),
+        excluded=str(len({exclusion.person for exclusion in panel.excluded})),
+    )
+
+
+def _holding(rolls: Rolls) -> tuple[RoleAssigned, ...]:
+    return tuple(assigned for role in rolls.roles if (assigned := held(role, rolls.day)) is not None)
+
+
+def _seats(body: BodyId, rolls: Rolls) -> tuple[MemberAppointed, ...]:
+    formed = rolls.bodies.get(body)
+    if not isinstance(formed, Formed):
+        raise DecidingBodyMissing(body=str(body))
+    members = seated(formed, rolls.day)
+    return (*members, *(each for member in members for each in alternates_of(formed, member.member, rolls.day)))
+
+
+def _known(seats: Iterable[MemberAppointed], holding: Iterable[RoleAssigned], rolls: Rolls) -> Persons:
+    return {
         **{seat.member: seat.person for seat in seats},
         **{each.holder: each.person for each in holding},
-        **persons,
+        **rolls.persons,
     }
-    excluded = _excluded(policy, holding, project, submitter, known)
-    electorate = _electors(policy, candidates, excluded, known)
-    needed = votes_needed(policy.quorum, len(electorate))
-    if len(electorate) < max(1, needed):
-        raise ElectorateTooSmall(
-            f"{max(1, needed)} votes are needed, and {len(electorate)} persons may vote.",
-            votes_needed=str(max(1, needed)),
-            electorate=str(len(electorate)),
-            excluded=str(len({exclusion.person for exclusion in excluded})),
-        )
-    return Elected(electorate, excluded, deciding)
+
+
+def _members(body: BodyId, seats: Iterable[MemberAppointed], rolls: Rolls) -> Iterable[_Candidate]:
+    formed = rolls.bodies[body]
+    assert isinstance(formed, Formed), "its seats were found"
+    alternates: dict[SubjectId, list[SubjectId]] = {}
+    for seat in seats:
+        if seat.alternate_for is not None:
+            alternates.setdefault(seat.alternate_for, []).append(seat.member)
+    for seat in seats:
+        if seat.alternate_for is None:
+            office = "chair" if seat.chair else "member"
+            standing_in = tuple(alternates.get(seat.member, ()))
+            yield _Candidate(seat.member, f"{office} of {formed.formed.name}", standing_in)
 
 
 def _holders(roles: Iterable[Role], holding: Iterable[RoleAssigned], project: ProjectId) -> Iterable[_Candidate]:
@@ -151,27 +222,22 @@ def _person(subject: SubjectId, known: Persons) -> PersonId:
     return known[subject]
 
 
-def _excluded(
-    policy: GatePolicyPublished,
-    holding: Iterable[RoleAssigned],
-    project: Project,
-    submitter: SubjectId,
-    known: Persons,
+def _tied(
+    holding: Iterable[RoleAssigned], project: Project, submitter: SubjectId, known: Persons
 ) -> tuple[Exclusion, ...]:
     # A portfolio's manager is not the manager of each project in it, so only roles at the project itself tie to it.
-    tied = [each for each in holding if each.node == project.project]
+    at_project = [each for each in holding if each.node == project.project]
     by_duty = {
         Duty.SUBMITTER: [submitter],
         Duty.PROJECT_MANAGER: [
             *([project.manager] if project.manager else []),
-            *(each.holder for each in tied if each.role is Role.PROJECT_MANAGER),
+            *(each.holder for each in at_project if each.role is Role.PROJECT_MANAGER),
+        ],
+        Duty.SPONSOR: [
+            *([project.sponsor] if project.sponsor else []),
+            *(each.holder for each in at_project if each.role is Role.SPONSOR),
         ],
     }
-    if not policy.sponsor_may_vote:
-        by_duty[Duty.SPONSOR] = [
-            *([project.sponsor] if project.sponsor else []),
-            *(each.holder for each in tied if each.role is Role.SPONSOR),
-        ]
     return tuple(
         Exclusion(person, duty)
         for duty, subjects in by_duty.items()
@@ -180,22 +246,38 @@ def _excluded(
 
 
 def _electors(
-    policy: GatePolicyPublished, candidates: Iterable[_Candidate], excluded: Iterable[Exclusion], known: Persons
+    candidates: Iterable[_Candidate], excluded: Iterable[Exclusion], veto: Collection[PersonId], known: Persons
 ) -> tuple[Elector, ...]:
     kept_out = {exclusion.person for exclusion in excluded}
-    veto = {_person(subject, known) for subject in policy.veto}
     by_person: dict[PersonId, list[_Candidate]] = {}
     for candidate in candidates:
-        person = _person(candidate.subject, known)
-        if person not in kept_out:
-            by_person.setdefault(person, []).append(candidate)
-    return tuple(
+        by_person.setdefault(_person(candidate.subject, known), []).append(candidate)
+    voices = {person: of_person for person, of_person in by_person.items() if person not in kept_out}
+    taken = kept_out | voices.keys()
+    electors = [
         # A person with several accounts votes with the one whose authority comes first.
         Elector(
             subject=of_person[0].subject,
             person=person,
             authority="; ".join(dict.fromkeys(candidate.authority for candidate in of_person)),
             veto=person in veto,
+            alternates=_alternates(of_person, taken, known),
         )
-        for person, of_person in by_person.items()
-    )
+        for person, of_person in voices.items()
+    ]
+    for person, of_person in by_person.items():
+        if person in kept_out:
+            # Whoever may not vote leaves the seat to an alternate, who sits there in their own right.
+            free = [each for each in _alternates(of_person, taken, known) if each.person not in taken]
+            if free:
+                first, *others = free
+                taken = taken | {first.person}
+                authority = f"alternate, for a {of_person[0].authority} who may not vote"
+                electors.append(Elector(first.subject, first.person, authority, False, tuple(others)))
+    return tuple(electors)
+
+
+def _alternates(candidates: Iterable[_Candidate], taken: Collection[PersonId], known: Persons) -> tuple[Alternate, ...]:
+    subjects = dict.fromkeys(subject for candidate in candidates for subject in candidate.alternates)
+    alternates = (Alternate(subject, _person(subject, known)) for subject in subjects)
+    return tuple(each for each in alternates if each.person not in taken)
