@@ -49,7 +49,7 @@ CONSUMERS: Final = (
     # Every service decides for itself who may do what where, and on what, so each one follows the roles and the nodes.
     _reads("projects", "projects", *_NODES),
     _reads("projects", "approvals", *_ROLES, approvals.ReviewConcluded),
-    _reads("approvals", "projects", *_NODES),
+    _reads("approvals", "projects", *_NODES, projects.GateBreached),
     _reads("approvals", "approvals", *_ROLES, approvals.ReviewSubmitted),
     _reads("risks", "projects", *_NODES),
     _reads("risks", "approvals", *_ROLES),

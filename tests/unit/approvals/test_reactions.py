@@ -1,16 +1,17 @@
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.unit.approvals.people import BOARD, PROJECT, REVIEW_STREAM, account
+from tests.unit.approvals.people import BOARD, PORTFOLIO, PROJECT, REVIEW_STREAM, account
 
 from approvals.application.reactions import needs, react
-from approvals.domain.project_reviews import PROJECT_REVIEWS, REVIEWS_ENDED_OF, EndReviews, stream_of
+from approvals.domain.project_reviews import PROJECT_REVIEWS, REVIEWS_ENDED_OF, EndReviews, NoteBreach, stream_of
 from approvals.domain.review import OPEN_REVIEW_OF, REVIEW, WithdrawReview
-from govevents.approvals import Outcome, ReviewSubmitted, ReviewWithdrawn, Rule, Seen
+from govevents.approvals import Breach, Outcome, Quorum, ReviewSubmitted, ReviewWithdrawn, Rule, Seen
 from govevents.document import Origin, Recorded, encode
-from govevents.projects import ProjectTerminated
+from govevents.projects import GateBreached, ProjectTerminated
 from govevents.registry import CATALOGUE
 from govkernel.domain import Link, Reaction
 
@@ -25,15 +26,30 @@ SUBMITTED = ReviewSubmitted(
     policy_number=1,
     electorate=(),
     excluded=(),
+    tied=(),
+    quorum=Quorum(1, Decimal(0)),
     votes_needed=1,
     rule=Rule.MAJORITY,
     threshold=None,
     failed_outcome=Outcome.RECYCLE,
     body=BOARD,
+    escalation=None,
     evidence=(),
+    value=None,
+    deliverables=(),
+    criteria=(),
+    conditions=None,
+    open_conditions=(),
+    breaches=(),
+    findings=(),
+    ready=True,
+    awaits=(),
+    measured_by=None,
     submitted_at=NOON,
     closes_at=None,
     at_time_limit=None,
+    reminders=(),
+    time_zone="UTC",
 )
 
 
@@ -85,6 +101,18 @@ def test_a_review_submitted_while_its_projects_end_was_on_the_way_is_withdrawn()
 
 def test_a_review_of_a_project_that_goes_on_is_left_alone() -> None:
     assert react(OPENED, found(OPENED, {})) == ()
+
+
+def test_work_that_began_by_stealth_is_kept_for_whoever_reviews_the_gate() -> None:
+    began = date(2026, 3, 1)
+    breached = recorded(
+        GateBreached(PORTFOLIO, "build", "G2", began, account("sam"), "Diggers on site."),
+        service="projects",
+        stream=PROJECT,
+    )
+    assert react(breached, found(breached, {})) == (
+        Reaction(PROJECT_REVIEWS, stream_of(PROJECT), NoteBreach(PROJECT, Breach("build", "G2", began), breached.id)),
+    )
 
 
 def test_nothing_follows_from_other_events() -> None:

@@ -1,14 +1,14 @@
-"""What approvals does because of what has happened: a project that has ended before its aim is reviewed no more."""
+"""What approvals does because of what has happened: reviews end with their project, and a gate's hear of breaches."""
 
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from approvals.domain.project_reviews import PROJECT_REVIEWS, REVIEWS_ENDED_OF, EndReviews, stream_of
+from approvals.domain.project_reviews import PROJECT_REVIEWS, REVIEWS_ENDED_OF, EndReviews, NoteBreach, stream_of
 from approvals.domain.review import OPEN_REVIEW_OF, REVIEW, WithdrawReview
-from govevents.approvals import ReviewSubmitted
+from govevents.approvals import Breach, ReviewSubmitted
 from govevents.document import Recorded
-from govevents.projects import ProjectTerminated
+from govevents.projects import GateBreached, ProjectTerminated
 from govkernel.domain import Link, ProjectId, Reaction
 
 REASON = "The project was terminated."
@@ -38,6 +38,10 @@ def react(recorded: Recorded[Any], find: Mapping[Link, tuple[UUID, ...]]) -> tup
                 Reaction(PROJECT_REVIEWS, stream_of(project), EndReviews(project)),
                 *(Reaction(REVIEW, review, WithdrawReview(REASON)) for review in find[Link(OPEN_REVIEW_OF, project)]),
             )
+        case GateBreached(phase=phase, gate=gate, began_on=began_on):
+            project = ProjectId(recorded.envelope.stream)
+            noted = NoteBreach(project, Breach(phase, gate, began_on), recorded.id)
+            return (Reaction(PROJECT_REVIEWS, stream_of(project), noted),)
         case ReviewSubmitted(project=project) if find[Link(REVIEWS_ENDED_OF, project)]:
             return (Reaction(REVIEW, recorded.envelope.stream, WithdrawReview(REASON)),)
         case _:

@@ -13,7 +13,7 @@ from approvals.domain.role_assignment import ROLE_ASSIGNMENT
 from approvals.domain.value_bands import VALUE_BANDS
 from approvals.entrypoints.api import api
 from govevents.approvals import ReviewSubmitted
-from govevents.projects import ProjectTerminated
+from govevents.projects import GateBreached, ProjectTerminated
 from govkernel.processes import Reacts, ServiceDefinition
 
 APPROVALS: Final = ServiceDefinition(
@@ -22,7 +22,7 @@ APPROVALS: Final = ServiceDefinition(
     policy=Path(__file__).with_name("policy.toml"),
     aggregates=(BODY, ROLE_ASSIGNMENT, VALUE_BANDS, GATE_POLICY, REVIEW, DECISION, PROJECT_REVIEWS),
     reactions=(
-        Reacts(service="projects", events=(ProjectTerminated,), react=react, needs=needs),
+        Reacts(service="projects", events=(ProjectTerminated, GateBreached), react=react, needs=needs),
         Reacts(service="approvals", events=(ReviewSubmitted,), react=react, needs=needs),
     ),
     migrations=Path(__file__).parents[3] / "migrations",
