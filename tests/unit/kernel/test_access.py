@@ -18,7 +18,7 @@ from govevents.projects import (
 )
 from govevents.values import NodeId, PersonId, PortfolioId, SubjectId
 from govkernel.access import NODES, ROLES, Assignment, Decision, Policy, PolicyRefused, decide
-from govkernel.access.access import day_in
+from govkernel.access.access import day_in, end_of_day
 from govkernel.access.models import NodeKind, NodeRow, RoleRow
 from govkernel.readmodels.fold import StreamRows
 
@@ -223,3 +223,10 @@ def test_a_day_begins_where_the_portfolio_is() -> None:
     assert day_in("Australia/Sydney", evening) == date(2026, 3, 2)
     assert day_in("America/New_York", evening) == date(2026, 3, 1)
     assert day_in(None, evening) == day_in("Nowhere/At_All", evening) == day_in("../etc", evening) == date(2026, 3, 1)
+
+
+def test_a_day_ends_where_the_portfolio_is_also_when_the_clocks_change() -> None:
+    assert end_of_day("Australia/Sydney", date(2026, 3, 2)) == datetime(2026, 3, 2, 13, tzinfo=UTC)
+    assert end_of_day("Europe/Berlin", date(2026, 3, 28)) == datetime(2026, 3, 28, 23, tzinfo=UTC)
+    assert end_of_day("Europe/Berlin", date(2026, 3, 29)) == datetime(2026, 3, 29, 22, tzinfo=UTC)
+    assert end_of_day("Nowhere/At_All", date(2026, 3, 2)) == datetime(2026, 3, 3, tzinfo=UTC)

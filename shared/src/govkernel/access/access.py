@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -182,8 +182,16 @@ def _assignment(subject: SubjectId, row: "asyncpg.Record") -> Assignment:
 
 def day_in(time_zone: str | None, now: datetime) -> date:
     """The day in a portfolio's time zone; in UTC where the portfolio or its time zone is not known here."""
+    return now.astimezone(_zone(time_zone)).date()
+
+
+def end_of_day(time_zone: str | None, day: date) -> datetime:
+    """The moment in UTC at which a day is over in a portfolio's time zone; in UTC as of `day_in`."""
+    return datetime.combine(day + timedelta(days=1), time.min, _zone(time_zone)).astimezone(UTC)
+
+
+def _zone(time_zone: str | None) -> tzinfo:
     try:
-        zone = ZoneInfo(time_zone) if time_zone else UTC
+        return ZoneInfo(time_zone) if time_zone else UTC
     except (ZoneInfoNotFoundError, ValueError):
-        zone = UTC
-    return now.astimezone(zone).date()
+        return UTC

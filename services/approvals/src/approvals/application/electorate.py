@@ -104,8 +104,8 @@ def deciding_body(policy: GatePolicyPublished, bands: ValueBands, project: Proje
 class Rolls:
     """What says who may vote on a day.
 
-    `roles` are the assignments at the project and at all nodes above it; `bodies` has at least those that are asked for;
-    `persons` says of accounts whose they are, and is believed before a seat or a role that says otherwise.
+    `roles` are the assignments at the project and at all nodes above it; `bodies` has at least those that are asked
+    for; `persons` says of accounts whose they are, and is believed before a seat or a role that says otherwise.
     """
 
     bodies: Mapping[BodyId, Body]

@@ -1,13 +1,32 @@
-"""What approvals does because of what has happened: reviews end with their project, and a gate's hear of breaches."""
+"""What approvals does because of what has happened, elsewhere and here."""
 
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from approvals.domain.project_reviews import PROJECT_REVIEWS, REVIEWS_ENDED_OF, EndReviews, NoteBreach, stream_of
-from approvals.domain.review import OPEN_REVIEW_OF, REVIEW, WithdrawReview
-from govevents.approvals import Breach, ReviewSubmitted
+from approvals.domain.review import (
+    AWAITS_MEASURES,
+    OPEN_REVIEW_OF,
+    REVIEW,
+    VOTED_UNDER,
+    MarkVotes,
+    NoteMeasure,
+    WaiveCondition,
+    WithdrawReview,
+)
+from govevents.approvals import (
+    Breach,
+    ConditionOf,
+    DelegationRevoked,
+    Measure,
+    Outcome,
+    ReviewConcluded,
+    ReviewSubmitted,
+    Seen,
+)
 from govevents.document import Recorded
+from govevents.projections import KpiMeasured
 from govevents.projects import GateBreached, ProjectTerminated
 from govkernel.domain import Link, ProjectId, Reaction
 
@@ -21,12 +40,16 @@ def needs(recorded: Recorded[Any]) -> tuple[Link, ...]:
             return (Link(OPEN_REVIEW_OF, recorded.envelope.stream),)
         case ReviewSubmitted(project=project):
             return (Link(REVIEWS_ENDED_OF, project),)
+        case DelegationRevoked():
+            return (Link(VOTED_UNDER, recorded.envelope.stream),)
+        case KpiMeasured(project=project):
+            return (Link(AWAITS_MEASURES, project),)
         case _:
             return ()
 
 
 def react(recorded: Recorded[Any], find: Mapping[Link, tuple[UUID, ...]]) -> tuple[Reaction, ...]:
-    """The commands that follow from an event of projects, or of approvals itself.
+    """The commands that follow from an event of projects or projections, or of approvals itself.
 
     A review that was drafted while its project's end was on the way here is not found by that end; its own submission
     then finds that reviews of the project have ended.
@@ -44,5 +67,25 @@ def react(recorded: Recorded[Any], find: Mapping[Link, tuple[UUID, ...]]) -> tup
             return (Reaction(PROJECT_REVIEWS, stream_of(project), noted),)
         case ReviewSubmitted(project=project) if find[Link(REVIEWS_ENDED_OF, project)]:
             return (Reaction(REVIEW, recorded.envelope.stream, WithdrawReview(REASON)),)
+        case DelegationRevoked(reason=reason):
+            delegation = recorded.envelope.stream
+            marking = MarkVotes(delegation, reason)
+            return tuple(Reaction(REVIEW, review, marking) for review in find[Link(VOTED_UNDER, delegation)])
+        case KpiMeasured(project=project, cause=cause):
+            # A report's figures name another cause, and are none of a review's business.
+            awaiting = {str(review): review for review in find[Link(AWAITS_MEASURES, project)]}
+            review = awaiting.get(cause.partition("@")[0])
+            noted = NoteMeasure(_measure(recorded.event, recorded), recorded.envelope.time)
+            return () if review is None else (Reaction(REVIEW, review, noted),)
+        case ReviewConcluded(waives=ConditionOf() as waived, outcome=Outcome.GO, because=because):
+            return (Reaction(REVIEW, waived.review, WaiveCondition(waived.condition, _seen(recorded), because)),)
         case _:
             return ()
+
+
+def _measure(measured: KpiMeasured, recorded: Recorded[Any]) -> Measure:
+    return Measure(measured.kpi, measured.value, measured.unit, measured.undefined_because, _seen(recorded))
+
+
+def _seen(recorded: Recorded[Any]) -> Seen:
+    return Seen(str(recorded.envelope.stream), recorded.envelope.version, recorded.hash.hex())

@@ -126,6 +126,8 @@ class Ballot:
     closes_at: datetime | None
     evidence: tuple[Evidence, ...]
     measures: tuple[Measure, ...]
+    findings: tuple[Finding, ...]
+    ready: bool
     votes: Mapping[PersonId, VoteCast]
     recused: Mapping[PersonId, VoterRecused]
     questions: tuple[Question, ...]
@@ -1340,12 +1342,13 @@ def evolve(review: Review, event: Event) -> Review:
         case MeasureNoted(measure=measure):
             assert isinstance(review, Submitted)
             return replace(review, ballot=replace(review.ballot, measures=(*review.ballot.measures, measure)))
-        case ReviewOpened(measures=measures):
+        case ReviewOpened(measures=measures, findings=found, ready=ready):
             assert isinstance(review, Submitted)
-            return Open(review.drafted, replace(review.ballot, measures=measures))
-        case EvidenceChanged(evidence=evidence):
+            return Open(review.drafted, replace(review.ballot, measures=measures, findings=found, ready=ready))
+        case EvidenceChanged(evidence=evidence, findings=found, ready=ready):
             assert isinstance(review, Open)
-            return replace(review, ballot=replace(review.ballot, evidence=evidence, votes={}))
+            changed = replace(review.ballot, evidence=evidence, findings=found, ready=ready, votes={})
+            return replace(review, ballot=changed)
         case VoteCast():
             assert isinstance(review, Open)
             return replace(review, ballot=_with_vote(review.ballot, event))
@@ -1398,6 +1401,8 @@ def _put(drafted: ReviewDrafted, submitted: ReviewSubmitted) -> Submitted | Open
         closes_at=submitted.closes_at,
         evidence=submitted.evidence,
         measures=(),
+        findings=submitted.findings,
+        ready=submitted.ready,
         votes={},
         recused={},
         questions=(),

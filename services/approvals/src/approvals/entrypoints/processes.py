@@ -12,7 +12,8 @@ from approvals.domain.review import REVIEW
 from approvals.domain.role_assignment import ROLE_ASSIGNMENT
 from approvals.domain.value_bands import VALUE_BANDS
 from approvals.entrypoints.api import api
-from govevents.approvals import ReviewSubmitted
+from govevents.approvals import DelegationRevoked, ReviewConcluded, ReviewSubmitted
+from govevents.projections import KpiMeasured
 from govevents.projects import GateBreached, ProjectTerminated
 from govkernel.processes import Reacts, ServiceDefinition
 
@@ -23,7 +24,13 @@ APPROVALS: Final = ServiceDefinition(
     aggregates=(BODY, ROLE_ASSIGNMENT, VALUE_BANDS, GATE_POLICY, REVIEW, DECISION, PROJECT_REVIEWS),
     reactions=(
         Reacts(service="projects", events=(ProjectTerminated, GateBreached), react=react, needs=needs),
-        Reacts(service="approvals", events=(ReviewSubmitted,), react=react, needs=needs),
+        Reacts(
+            service="approvals",
+            events=(ReviewSubmitted, DelegationRevoked, ReviewConcluded),
+            react=react,
+            needs=needs,
+        ),
+        Reacts(service="projections", events=(KpiMeasured,), react=react, needs=needs),
     ),
     migrations=Path(__file__).parents[3] / "migrations",
 )
