@@ -16,6 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from pydantic import BaseModel
 from sqlalchemy import select
+from starlette.responses import Response
 from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CloseJar, Jar, JarIsFull, JarUnknown, OpenJar
 from tests.support.databases import OPEN_LEDGER
 
@@ -51,6 +52,12 @@ class JarView(BaseModel):
 
     limit: int
     coins: tuple[str, ...]
+
+
+class Label(Response):
+    """What is written on a jar."""
+
+    media_type = "text/plain"
 
 
 class StreamView(BaseModel):
@@ -99,6 +106,17 @@ async def get_jar(ask: Ask, jar: UUID) -> JarView:
         raise ask.missing("jar", jar)
     ask.tag(jar, loaded.head.version)
     return JarView(limit=loaded.state.limit, coins=loaded.state.coins)
+
+
+@jars.query("/jars/{jar}/label", operation="getJarLabel", response=Label)
+async def get_jar_label(ask: Ask, jar: UUID) -> Label:
+    """Read what is written on a jar."""
+    await ask.require("jar.read", SHELF)
+    loaded = await ask.runtime.ledger.load(JAR, jar)
+    if loaded.head.version == 0:
+        raise ask.missing("jar", jar)
+    ask.tag(jar, loaded.head.version)
+    return Label(f"a jar for {loaded.state.limit}")
 
 
 @jars.query("/jars", operation="listJars", response=Page[StreamView], paged=True)
@@ -439,6 +457,16 @@ async def test_a_query_gives_the_etag_and_honours_it(client: httpx2.AsyncClient)
     assert (first.json(), first.headers["etag"]) == ({"limit": 2, "coins": []}, '"1"')
     same = await client.get(f"/jars/{jar}", headers={"If-None-Match": first.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
+
+
+async def test_a_query_may_answer_with_a_document_of_another_kind(client: httpx2.AsyncClient) -> None:
+    jar = await opened(client)
+    label = await client.get(f"/jars/{jar}/label")
+    assert (label.status_code, label.text, label.headers["etag"]) == (200, "a jar for 2", '"1"')
+    assert label.headers["content-type"] == "text/plain; charset=utf-8"
+    problem(await client.get(f"/jars/{uuid4()}/label"), 404, "not-found")
+    described = jars.openapi()["paths"]["/jars/{jar}/label"]["get"]["responses"]["200"]
+    assert described["content"] == {"text/plain": {"schema": {"type": "string"}}}
 
 
 @pytest.mark.parametrize(

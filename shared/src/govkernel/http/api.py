@@ -297,7 +297,8 @@ class ServiceApi:
         """Declare a query: the function gets an Ask, and its other parameters from the address.
 
         `history` gives it `as_of` and `recorded_by`; `paged` gives it `limit` and `cursor`; `found` says that it may
-        answer 404; `lines`, that each line of the answer is one `response`, as `Lines` sends them. A function that
+        answer 404; `lines`, that each line of the answer is one `response`, as `Lines` sends them. A `response` that
+        is a class of Starlette's responses says by its media type what is answered in place of JSON. A function that
         decides nothing about its caller is a fault, answered 500.
         """
         self._check_new(operation)
@@ -327,6 +328,7 @@ class ServiceApi:
                         raise
                     return answered
 
+            document = isinstance(response, type) and issubclass(response, Response)
             of_lines: dict[int | str, dict[str, Any]] = {}
             if lines:
                 schema = {"$ref": f"#/components/schemas/{response.__name__}"}
@@ -350,8 +352,8 @@ class ServiceApi:
                 summary=summary or _summary(function, operation),
                 description=inspect.getdoc(function) or operation,
                 status_code=status,
-                response_model=response,
-                response_class=Lines if lines else JSONResponse,
+                response_model=None if document else response,
+                response_class=response if document else Lines if lines else JSONResponse,
                 responses={**_problem_responses(problems, []), **of_lines},
                 openapi_extra={"security": [{"bearer": []}]},
             )
