@@ -178,7 +178,8 @@ class BodyFormed:
 class MemberAppointed:
     """A person sits on a body through this account, from the first day to the last, both included.
 
-    `alternate_for` is the member whose seat an alternate takes when that member does not; None for a member.
+    `alternate_for` is the member whose seat an alternate takes when that member does not; None for a member. When a
+    member is released, their alternates' seats end too.
     """
 
     member: SubjectId

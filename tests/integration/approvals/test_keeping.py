@@ -120,6 +120,26 @@ async def test_a_body_has_seats_for_terms_and_one_chair(room: Room) -> None:
     problem(await pmo.get(f"/bodies/{uuid4()}"), 404, "not-found")
 
 
+async def test_a_member_has_an_alternate_who_leaves_with_them(room: Room) -> None:
+    pmo, members, own = await room.as_("pia"), f"/bodies/{room.board}/members", f"/bodies/{room.board}"
+    ana, con, vic = (str(subject(name)) for name in ("ana", "con", "vic"))
+    seat = {"member": con, "alternate_for": ana, "first_day": DAY, "last_day": "2999-12-31"}
+    assert len(done(await pmo.post(members, json=seat))["events"]) == 1
+    assert done(await pmo.post(members, json=seat))["events"] == []
+    early = {"member": vic, "alternate_for": ana, "first_day": "2019-12-31"}
+    said = problem(await pmo.post(members, json=early), 409, "member-not-seated-throughout")
+    assert said["facts"] == {"member": ana, "first_day": "2019-12-31", "last_day": "open"}
+    problem(await pmo.post(members, json={**seat, "member": vic, "chair": True}), 409, "alternate-may-not-chair")
+    problem(await pmo.post(members, json={"member": con, "first_day": DAY}), 409, "person-already-sits")
+    seats = done(await pmo.get(own))["seats"]
+    assert [(each["name"], each["alternate_for"]) for each in seats if each["member"] in (ana, con)] == [
+        ("Ana", None),
+        ("Con", ana),
+    ]
+    done(await pmo.post(f"{own}/member-releases", json={"member": ana, "reason": "She left."}))
+    assert [each["name"] for each in done(await pmo.get(own))["seats"]] == ["Bo", "Cy"]
+
+
 async def test_a_body_is_formed_once_under_its_name_and_listed_in_order(room: Room) -> None:
     pmo = await room.as_("pia")
     again = await pmo.post("/bodies", json={"portfolio": room.portfolio, "name": "Board"})

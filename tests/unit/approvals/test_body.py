@@ -4,15 +4,18 @@ from tests.unit.approvals.people import PORTFOLIO, account, person
 
 from approvals.domain.body import (
     BODY,
+    AlternateMayNotChair,
     AppointMember,
     BodyAlreadyFormed,
     BodyNotKnown,
     ChairTaken,
     FormBody,
+    MemberNotSeatedThroughout,
     NotAMember,
     PersonAlreadySits,
     ReleaseMember,
     TermEndsBeforeItBegins,
+    alternates_of,
     seated,
 )
 from govevents.approvals import BodyFormed, MemberAppointed, MemberReleased
@@ -25,15 +28,28 @@ FORMED = BodyFormed(PORTFOLIO, "Executive Board")
 
 
 def appoint(
-    name: str, *, of: str = "", chair: bool = False, first_day: date = JANUARY, last_day: date | None = None
+    name: str,
+    *,
+    of: str = "",
+    chair: bool = False,
+    alternate_for: str | None = None,
+    first_day: date = JANUARY,
+    last_day: date | None = None,
 ) -> AppointMember:
-    return AppointMember(account(name), person(of or name), chair, first_day, last_day)
+    member = account(alternate_for) if alternate_for else None
+    return AppointMember(account(name), person(of or name), chair, member, first_day, last_day)
 
 
 def appointed(
-    name: str, *, of: str = "", chair: bool = False, first_day: date = JANUARY, last_day: date | None = None
+    name: str,
+    *,
+    chair: bool = False,
+    alternate_for: str | None = None,
+    first_day: date = JANUARY,
+    last_day: date | None = None,
 ) -> MemberAppointed:
-    return MemberAppointed(account(name), person(of or name), chair, first_day, last_day)
+    member = account(alternate_for) if alternate_for else None
+    return MemberAppointed(account(name), person(name), chair, member, first_day, last_day)
 
 
 def test_a_body_is_formed_once() -> None:
@@ -122,6 +138,92 @@ def test_both_ends_of_a_term_are_in_it() -> None:
     assert seated(state, JUNE) == (appointed("bo", chair=True, first_day=JUNE), appointed("ana", last_day=JUNE))
     assert seated(state, JULY) == (appointed("bo", chair=True, first_day=JUNE),)
     assert seated(state, date(2025, 12, 31)) == ()
+
+
+def test_a_member_has_an_alternate_for_a_term_within_their_own() -> None:
+    member = appointed("ana", chair=True, last_day=DECEMBER)
+    body.given(FORMED, member).when(appoint("bo", alternate_for="ana", first_day=JULY, last_day=DECEMBER)).then(
+        appointed("bo", alternate_for="ana", first_day=JULY, last_day=DECEMBER)
+    )
+
+
+def test_the_same_alternate_again_adds_nothing() -> None:
+    alternate = appointed("bo", alternate_for="ana")
+    body.given(FORMED, appointed("ana"), alternate).when(appoint("bo", alternate_for="ana")).then_nothing()
+
+
+def test_an_alternate_does_not_sit_longer_than_the_member() -> None:
+    member = appointed("ana", first_day=JUNE, last_day=DECEMBER)
+    given = body.given(FORMED, member)
+    for first_day, last_day in ((JANUARY, DECEMBER), (JUNE, None), (JANUARY, JANUARY)):
+        longer = appoint("bo", alternate_for="ana", first_day=first_day, last_day=last_day)
+        refusal = given.when(longer).then_refused(MemberNotSeatedThroughout)
+        assert refusal.facts == {
+            "member": str(account("ana")),
+            "first_day": str(first_day),
+            "last_day": str(last_day or "open"),
+        }
+
+
+def test_terms_that_follow_each_other_are_one_to_an_alternate_and_a_gap_ends_it() -> None:
+    second, first = appointed("ana", first_day=JULY), appointed("ana", last_day=JUNE)
+    alternate = appoint("bo", alternate_for="ana")
+    body.given(FORMED, second, first).when(alternate).then(appointed("bo", alternate_for="ana"))
+    shorter = appointed("ana", last_day=date(2026, 6, 29))
+    body.given(FORMED, second, shorter).when(alternate).then_refused(MemberNotSeatedThroughout)
+
+
+def test_an_alternate_is_of_a_member_and_not_of_a_stranger_or_another_alternate() -> None:
+    given = body.given(FORMED, appointed("ana"), appointed("bo", alternate_for="ana"))
+    given.when(appoint("cy", alternate_for="dee")).then_refused(MemberNotSeatedThroughout)
+    given.when(appoint("cy", alternate_for="bo")).then_refused(MemberNotSeatedThroughout)
+
+
+def test_an_alternate_never_has_the_chair() -> None:
+    refusal = (
+        body.given(FORMED, appointed("ana"))
+        .when(appoint("bo", chair=True, alternate_for="ana"))
+        .then_refused(AlternateMayNotChair)
+    )
+    assert refusal.facts == {"alternate_for": str(account("ana"))}
+
+
+def test_a_person_sits_once_as_a_member_or_as_an_alternate() -> None:
+    given = body.given(FORMED, appointed("ana"), appointed("bo"), appointed("cy", alternate_for="ana"))
+    given.when(appoint("bo", alternate_for="ana")).then_refused(PersonAlreadySits)
+    given.when(appoint("cy")).then_refused(PersonAlreadySits)
+    given.when(appoint("cy", alternate_for="bo")).then_refused(PersonAlreadySits)
+    given.when(appoint("ana", alternate_for="ana")).then_refused(PersonAlreadySits)
+    given.when(appoint("ana.second", of="ana", alternate_for="ana")).then_refused(PersonAlreadySits)
+
+
+def test_an_alternate_is_seated_for_their_member_only_in_the_order_of_appointment() -> None:
+    members = (appointed("ana", chair=True), appointed("bo"))
+    cy, dee = appointed("cy", alternate_for="ana"), appointed("dee", alternate_for="ana", last_day=JUNE)
+    state = BODY.fold([FORMED, *members, dee, cy])
+    assert seated(state, JUNE) == members
+    assert alternates_of(state, account("ana"), JUNE) == (dee, cy)
+    assert alternates_of(state, account("ana"), JULY) == (cy,)
+    assert alternates_of(state, account("bo"), JUNE) == ()
+    assert alternates_of(BODY.initial, account("ana"), JUNE) == ()
+
+
+def test_alternates_leave_with_their_member_and_do_not_come_back_by_themselves() -> None:
+    alternate = appointed("bo", alternate_for="ana")
+    told = [FORMED, appointed("ana"), alternate, MemberReleased(account("ana"), "moved on")]
+    body.given(*told).when(ReleaseMember(account("bo"), "moved on")).then_nothing()
+    back = BODY.fold([*told, appointed("ana")])
+    assert alternates_of(back, account("ana"), JUNE) == ()
+    body.given(*told, appointed("ana")).when(appoint("bo", alternate_for="ana")).then(alternate)
+
+
+def test_a_released_alternate_leaves_the_member_seated() -> None:
+    told = [FORMED, appointed("ana"), appointed("bo", alternate_for="ana")]
+    released = MemberReleased(account("bo"), "moved on")
+    body.given(*told).when(ReleaseMember(account("bo"), "moved on")).then(released)
+    state = BODY.fold([*told, released])
+    assert seated(state, JUNE) == (appointed("ana"),)
+    assert alternates_of(state, account("ana"), JUNE) == ()
 
 
 def test_nobody_sits_on_a_body_that_is_not_known() -> None:

@@ -1,7 +1,12 @@
-"""A body that decides: who sits on it, for which term, and who has the chair."""
+"""A body that decides: who sits on it, for which term, who has the chair, and who are whose alternates.
 
+An alternate sits by their member's seat and leaves with it, as an alternate director does (Model Articles for public
+companies, Companies (Model Articles) Regulations 2008, schedule 3, article 27).
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, TypeAlias, assert_never
 from uuid import UUID, uuid5
 
@@ -30,7 +35,7 @@ class Unformed:
 
 @dataclass(frozen=True, slots=True)
 class Formed:
-    """The body exists; `seats` are the terms of its members, and `released` who sits on it no longer."""
+    """The body exists; `seats` are the terms of members and alternates, and `released` who sits on it no longer."""
 
     formed: BodyFormed
     seats: tuple[MemberAppointed, ...]
@@ -50,18 +55,22 @@ class FormBody:
 
 @dataclass(frozen=True, slots=True)
 class AppointMember:
-    """Give a person a seat from the first day to the last, both included; `last_day` None is until released."""
+    """Give a person a seat from the first day to the last, both included; `last_day` None is until released.
+
+    `alternate_for` is the member whose seat an alternate takes when that member does not; None for a member.
+    """
 
     member: SubjectId
     person: PersonId
     chair: bool
+    alternate_for: SubjectId | None
     first_day: date
     last_day: date | None
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseMember:
-    """Take a member's seats back, at once."""
+    """Take the seats of a member or an alternate back, at once, and with a member's those of their alternates."""
 
     member: SubjectId
     reason: Text
@@ -89,6 +98,14 @@ class PersonAlreadySits(Refusal):
 
 class ChairTaken(Refusal):
     """Someone else has the chair of this body during that term."""
+
+
+class AlternateMayNotChair(Refusal):
+    """An alternate takes a member's seat, and never the chair."""
+
+
+class MemberNotSeatedThroughout(Refusal):
+    """The member does not sit during the whole term of the alternate; end that term with theirs, or prolong theirs."""
 
 
 class NotAMember(Refusal):
@@ -135,9 +152,20 @@ def decide(command: Command, body: Body) -> tuple[Event, ...]:
 
 def _appoint(command: AppointMember, body: Formed) -> tuple[Event, ...]:
     check_term(command.first_day, command.last_day)
-    appointed = MemberAppointed(command.member, command.person, command.chair, command.first_day, command.last_day)
+    appointed = MemberAppointed(
+        member=command.member,
+        person=command.person,
+        chair=command.chair,
+        alternate_for=command.alternate_for,
+        first_day=command.first_day,
+        last_day=command.last_day,
+    )
     if appointed in body.seats:
         return ()
+    if command.alternate_for is not None:
+        if command.chair:
+            raise AlternateMayNotChair(alternate_for=str(command.alternate_for))
+        _check_sits_throughout(command.alternate_for, appointed, body)
     for seat in body.seats:
         if not _overlap(seat, appointed):
             continue
@@ -149,8 +177,25 @@ def _appoint(command: AppointMember, body: Formed) -> tuple[Event, ...]:
     return (appointed,)
 
 
+def _check_sits_throughout(member: SubjectId, alternate: MemberAppointed, body: Formed) -> None:
+    not_yet_covered = alternate.first_day
+    own = (seat for seat in body.seats if seat.member == member and seat.alternate_for is None)
+    for seat in sorted(own, key=lambda seat: seat.first_day):
+        if seat.first_day <= not_yet_covered <= _end(seat):
+            if _end(seat) >= _end(alternate):
+                return
+            not_yet_covered = _end(seat) + timedelta(days=1)
+    raise MemberNotSeatedThroughout(
+        member=str(member), first_day=str(alternate.first_day), last_day=str(alternate.last_day or "open")
+    )
+
+
+def _end(seat: MemberAppointed) -> date:
+    return seat.last_day or date.max
+
+
 def _overlap(one: MemberAppointed, other: MemberAppointed) -> bool:
-    return one.first_day <= (other.last_day or date.max) and other.first_day <= (one.last_day or date.max)
+    return one.first_day <= _end(other) and other.first_day <= _end(one)
 
 
 def check_term(first_day: date, last_day: date | None) -> None:
@@ -169,20 +214,30 @@ def evolve(body: Body, event: Event) -> Body:
             return replace(body, seats=(*body.seats, event), released=body.released - {member})
         case MemberReleased(member=member):
             assert isinstance(body, Formed)
-            remaining = tuple(seat for seat in body.seats if seat.member != member)
-            return replace(body, seats=remaining, released=body.released | {member})
+            left = {seat for seat in body.seats if member in (seat.member, seat.alternate_for)}
+            remaining = tuple(seat for seat in body.seats if seat not in left)
+            return replace(body, seats=remaining, released=body.released | {seat.member for seat in left})
         case _:
             assert_never(event)
 
 
 def seated(body: Body, day: date) -> tuple[MemberAppointed, ...]:
-    """Who sits on the body on a day, the chair first, the others in the order of their ids."""
+    """The members who sit on the body on a day, the chair first, the others in the order of their ids."""
+    members = [seat for seat in _sitting(body, day) if seat.alternate_for is None]
+    return tuple(sorted(members, key=lambda seat: (not seat.chair, seat.member)))
+
+
+def alternates_of(body: Body, member: SubjectId, day: date) -> tuple[MemberAppointed, ...]:
+    """Who may take a member's seat on a day, in the order of their appointment."""
+    return tuple(seat for seat in _sitting(body, day) if seat.alternate_for == member)
+
+
+def _sitting(body: Body, day: date) -> Iterator[MemberAppointed]:
     match body:
         case Unformed():
-            return ()
+            return
         case Formed(seats=seats):
-            sitting = [seat for seat in seats if seat.first_day <= day <= (seat.last_day or date.max)]
-            return tuple(sorted(sitting, key=lambda seat: (not seat.chair, seat.member)))
+            yield from (seat for seat in seats if seat.first_day <= day <= _end(seat))
         case _:
             assert_never(body)
 

@@ -14,11 +14,13 @@ from approvals.domain import body as bodies
 from approvals.domain.body import (
     BODY,
     BODY_OF,
+    AlternateMayNotChair,
     AppointMember,
     BodyAlreadyFormed,
     BodyNotKnown,
     ChairTaken,
     FormBody,
+    MemberNotSeatedThroughout,
     NotAMember,
     PersonAlreadySits,
     ReleaseMember,
@@ -55,27 +57,32 @@ class BodyRequest(Body):
 
 
 class MemberRequest(Body):
-    """A seat, from the first day to the last, both included; no last day is until released."""
+    """A seat, from the first day to the last, both included; no last day is until released.
+
+    An alternate names the member whose seat they take when that member does not, who sits during all of their term.
+    """
 
     member: SubjectId
     chair: bool = False
+    alternate_for: SubjectId | None = None
     first_day: date
     last_day: date | None = None
 
 
 class ReleaseRequest(Body):
-    """Whose seats are taken back, and why."""
+    """Whose seats are taken back, and why; a member's alternates lose theirs too."""
 
     member: SubjectId
     reason: Text
 
 
 class SeatView(BaseModel):
-    """A seat on a body; the name is null for whoever has been erased."""
+    """A seat on a body; the name is null for whoever has been erased, `alternate_for` for members."""
 
     member: SubjectId
     name: str | None
     chair: bool
+    alternate_for: SubjectId | None
     first_day: date
     last_day: date | None
 
@@ -113,15 +120,23 @@ async def form_body(call: Call[BodyRequest]) -> AnyIntent:
     operation="appointMember",
     action="body.keep",
     body=MemberRequest,
-    refusals=(BodyNotKnown, PersonNotKnown, TermEndsBeforeItBegins, PersonAlreadySits, ChairTaken),
+    refusals=(
+        BodyNotKnown,
+        PersonNotKnown,
+        TermEndsBeforeItBegins,
+        PersonAlreadySits,
+        ChairTaken,
+        AlternateMayNotChair,
+        MemberNotSeatedThroughout,
+    ),
 )
 async def appoint_member(call: Call[MemberRequest]) -> AnyIntent:
-    """Give a person a seat on a body."""
+    """Give a person a seat on a body, as a member or as a member's alternate."""
     body = call.body
     node = await _node_of_body(call)
     await may(call, "body.keep", node)
     person = await person_of(call, body.member)
-    command = AppointMember(body.member, person, body.chair, body.first_day, body.last_day)
+    command = AppointMember(body.member, person, body.chair, body.alternate_for, body.first_day, body.last_day)
     return Intent(BODY, call.path_id("body"), command, node=node)
 
 
@@ -133,7 +148,7 @@ async def appoint_member(call: Call[MemberRequest]) -> AnyIntent:
     refusals=(BodyNotKnown, NotAMember),
 )
 async def release_member(call: Call[ReleaseRequest]) -> AnyIntent:
-    """Take a member's seats back, at once."""
+    """Take the seats of a member or an alternate back, at once; the alternates of a member leave with them."""
     command = ReleaseMember(call.body.member, call.body.reason)
     return Intent(BODY, call.path_id("body"), command, node=await _node_of_body(call))
 
@@ -179,6 +194,7 @@ async def _body_view(ask: Ask, body: BodyId, state: bodies.Formed) -> BodyView:
                 member=seat.member,
                 name=name_in(known, seat.member),
                 chair=seat.chair,
+                alternate_for=seat.alternate_for,
                 first_day=seat.first_day,
                 last_day=seat.last_day,
             )
