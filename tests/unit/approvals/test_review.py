@@ -1,21 +1,53 @@
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from tests.unit.approvals.people import BOARD, PORTFOLIO, PROJECT, REVIEW_STREAM, account, person
+from tests.unit.approvals.people import PROJECT, REVIEW_STREAM, account, person
+from tests.unit.approvals.reviews import (
+    ABSTAIN,
+    APPROVE,
+    BUSINESS_CASE,
+    CLOSING,
+    CONDITIONAL,
+    CONDITIONALLY,
+    DECIDED,
+    DRAFT,
+    DRAFTED,
+    ESCALATED,
+    EXCLUDED,
+    GO,
+    LATER,
+    NOON,
+    OPENED,
+    PERMIT,
+    PLAN,
+    POLICY_SEEN,
+    REJECT,
+    RETURN,
+    SUBMISSION,
+    SUBMIT,
+    SUBMITTED,
+    TRIAL,
+    WITHDRAWN,
+    cast,
+    concluded,
+    escalated,
+    review,
+    submit,
+    submitted,
+    vote,
+)
 
 from approvals.domain.gate_policy import GateDoesNotFitKind
 from approvals.domain.review import (
     OPEN_REVIEW_OF,
     REVIEW,
-    CastVote,
     CloseCondition,
     ConditionAlreadyClosed,
     ConditionNotKnown,
     ConditionsDoNotFitChoice,
     ConditionsDoNotFitProposal,
-    DraftReview,
     EvidenceListedTwice,
     EvidenceMissing,
     NotAnElector,
@@ -33,164 +65,22 @@ from approvals.domain.review import (
     SecondAccount,
     SeenIncomplete,
     SponsorMayNotVote,
-    SubmitReview,
     SubmitterMayNotVote,
     WithdrawReview,
 )
 from govevents.approvals import (
     AtTimeLimit,
     Choice,
-    Condition,
     ConditionClosed,
-    Duty,
-    Elector,
-    Electorate,
     Ending,
-    Evidence,
-    Exclusion,
-    GatePolicyPublished,
     Outcome,
     Quorum,
-    ReviewConcluded,
-    ReviewDrafted,
-    ReviewEscalated,
     ReviewKind,
-    ReviewSubmitted,
     ReviewWithdrawn,
     Rule,
     Seen,
-    Tally,
-    TimeLimit,
-    VoteCast,
 )
-from govkernel.domain import Deadline, Link, Specification
-
-review = Specification(REVIEW)
-
-APPROVE, CONDITIONALLY, REJECT, RETURN, ABSTAIN = Choice
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-CLOSING = NOON + timedelta(days=14)
-BUSINESS_CASE = Evidence("Business case", "https://files.example/case", "a" * 64)
-PLAN = Evidence("Plan", "https://files.example/plan", "b" * 64)
-POLICY_SEEN = Seen("policy", 4, "c" * 64)
-SUBMISSION = Seen(str(REVIEW_STREAM), 2, "d" * 64)
-TRIAL = Condition("Finish the trial", account("mia"), date(2026, 6, 30))
-PERMIT = Condition("Obtain the permit", account("max"), date(2026, 5, 31))
-
-EXCLUDED = (
-    Exclusion(person("sam"), Duty.SUBMITTER),
-    Exclusion(person("max"), Duty.PROJECT_MANAGER),
-    Exclusion(person("sol"), Duty.SPONSOR),
-)
-POLICY = GatePolicyPublished(
-    portfolio=PORTFOLIO,
-    kind=ReviewKind.GATE,
-    gate="G2",
-    number=3,
-    electorate=Electorate((), (), BOARD, by_value_band=False),
-    quorum=Quorum(1, Decimal("0.5")),
-    rule=Rule.MAJORITY,
-    threshold=None,
-    veto=(),
-    sponsor_may_vote=False,
-    time_limit=TimeLimit(14, AtTimeLimit.LAPSE),
-    failed_outcome=Outcome.RECYCLE,
-)
-DRAFT = DraftReview(PROJECT, PORTFOLIO, ReviewKind.GATE, "G2", "May we build?", (BUSINESS_CASE,))
-DRAFTED = ReviewDrafted(PROJECT, PORTFOLIO, ReviewKind.GATE, "G2", "May we build?", (BUSINESS_CASE,))
-
-
-def elector(name: str, *, veto: bool = False) -> Elector:
-    return Elector(account(name), person(name), "member of Executive Board", veto)
-
-
-SUBMIT = SubmitReview(
-    submitter=account("sam"),
-    proposed=Outcome.GO,
-    policy=POLICY,
-    policy_seen=POLICY_SEEN,
-    electorate=(elector("ana"), elector("bo"), elector("cy")),
-    excluded=EXCLUDED,
-    body=BOARD,
-    evidence=(BUSINESS_CASE, PLAN),
-    at=NOON,
-)
-
-
-def submit(*names: str, veto: str = "", proposed: Outcome = Outcome.GO, **policy: object) -> SubmitReview:
-    electorate = tuple(elector(name, veto=name == veto) for name in names)
-    changed: GatePolicyPublished = replace(POLICY, **policy)  # type: ignore[arg-type]
-    return replace(SUBMIT, electorate=electorate, proposed=proposed, policy=changed)
-
-
-def submitted(
-    *names: str,
-    veto: str = "",
-    needed: int = 2,
-    proposed: Outcome = Outcome.GO,
-    rule: Rule = Rule.MAJORITY,
-    threshold: str | None = None,
-    limit: AtTimeLimit | None = AtTimeLimit.LAPSE,
-    failed: Outcome = Outcome.RECYCLE,
-) -> ReviewSubmitted:
-    return ReviewSubmitted(
-        project=PROJECT,
-        submitter=account("sam"),
-        proposed=proposed,
-        policy=POLICY_SEEN,
-        policy_number=3,
-        electorate=tuple(elector(name, veto=name == veto) for name in names),
-        excluded=EXCLUDED,
-        votes_needed=needed,
-        rule=rule,
-        threshold=Decimal(threshold) if threshold else None,
-        failed_outcome=failed,
-        body=BOARD,
-        evidence=(BUSINESS_CASE, PLAN),
-        submitted_at=NOON,
-        closes_at=CLOSING if limit else None,
-        at_time_limit=limit,
-    )
-
-
-SUBMITTED = submitted("ana", "bo", "cy")
-OPENED = (DRAFTED, SUBMITTED)
-
-
-def cast(name: str, choice: Choice, *conditions: Condition, reason: str = "as the case says") -> CastVote:
-    return CastVote(account(name), person(name), choice, conditions, SUBMISSION, (SUBMISSION,), reason, NOON)
-
-
-def vote(name: str, choice: Choice, *conditions: Condition, reason: str = "as the case says") -> VoteCast:
-    return VoteCast(PROJECT, account(name), person(name), choice, conditions, (SUBMISSION,), reason)
-
-
-def concluded(
-    outcome: Outcome,
-    *conditions: Condition,
-    electorate: int = 3,
-    needed: int = 2,
-    approve: int = 0,
-    conditionally: int = 0,
-    reject: int = 0,
-    returned: int = 0,
-    abstain: int = 0,
-    ending: Ending = Ending.DECIDED,
-) -> ReviewConcluded:
-    tally = Tally(electorate, needed, approve, conditionally, reject, returned, abstain)
-    return ReviewConcluded(PROJECT, PORTFOLIO, ReviewKind.GATE, "G2", outcome, ending, tally, conditions, BOARD, NOON)
-
-
-GO = concluded(Outcome.GO, approve=2)
-DECIDED = (*OPENED, vote("ana", APPROVE), vote("bo", APPROVE), GO)
-CONDITIONAL = (
-    *OPENED,
-    vote("ana", APPROVE),
-    vote("bo", CONDITIONALLY, TRIAL),
-    concluded(Outcome.CONDITIONAL_GO, TRIAL, approve=1, conditionally=1),
-)
-WITHDRAWN = (*OPENED, ReviewWithdrawn(PROJECT, "not needed"))
-ESCALATED = (*OPENED, ReviewEscalated(PROJECT, "nobody decides"))
+from govkernel.domain import Deadline, Link
 
 
 def test_a_review_is_drafted_once() -> None:
@@ -224,8 +114,9 @@ def test_a_submission_opens_the_review_to_its_electorate_under_its_edition_of_th
 
 
 def test_the_votes_needed_are_counted_on_the_electorate() -> None:
-    review.given(DRAFTED).when(submit("ana", "bo", "cy", quorum=Quorum(3, Decimal("0.5")))).then(
-        submitted("ana", "bo", "cy", needed=3)
+    three = Quorum(3, Decimal("0.5"))
+    review.given(DRAFTED).when(submit("ana", "bo", "cy", quorum=three)).then(
+        submitted("ana", "bo", "cy", needed=3, quorum=three)
     )
     review.given(DRAFTED).when(submit("ana", "bo", "cy", "dee", "eve")).then(
         submitted("ana", "bo", "cy", "dee", "eve", needed=3)
@@ -276,10 +167,10 @@ def test_a_vote_that_could_change_nothing_is_not_asked_for() -> None:
 
 def test_an_electorate_too_small_to_decide_escalates_at_once() -> None:
     review.given(DRAFTED).when(submit("ana", quorum=Quorum(2, Decimal(0)))).then(
-        submitted("ana", needed=2), ReviewEscalated(PROJECT, "2 votes are needed, and 1 persons may vote.")
+        submitted("ana", needed=2), escalated("2 votes are needed, and 1 persons may vote.")
     )
     review.given(DRAFTED).when(submit(quorum=Quorum(0, Decimal(1)))).then(
-        submitted(needed=0), ReviewEscalated(PROJECT, "0 votes are needed, and 0 persons may vote.")
+        submitted(needed=0, quorum=Quorum(0, Decimal(1))), escalated("0 votes are needed, and 0 persons may vote.")
     )
 
 
@@ -362,9 +253,7 @@ def test_the_submitting_account_does_not_vote_whoever_it_is_said_to_be() -> None
 
 
 def test_a_sponsor_whom_the_policy_lets_vote_votes() -> None:
-    open_to_sponsor = replace(
-        SUBMITTED, electorate=(elector("ana"), elector("sol")), excluded=EXCLUDED[:2], votes_needed=2
-    )
+    open_to_sponsor = replace(submitted("ana", "sol"), excluded=EXCLUDED[:2])
     review.given(DRAFTED, open_to_sponsor).when(cast("sol", APPROVE)).then(vote("sol", APPROVE))
 
 
@@ -446,10 +335,10 @@ def test_an_approval_with_conditions_makes_a_go_conditional() -> None:
 
 def test_the_conditions_of_all_approvals_stand_in_the_order_of_their_votes_and_each_once() -> None:
     review.given(*OPENED, vote("bo", CONDITIONALLY, TRIAL, PERMIT)).when(
-        cast("ana", CONDITIONALLY, PERMIT, replace(TRIAL, due=date(2026, 7, 1)))
+        cast("ana", CONDITIONALLY, PERMIT, LATER)
     ).then(
-        vote("ana", CONDITIONALLY, PERMIT, replace(TRIAL, due=date(2026, 7, 1))),
-        concluded(Outcome.CONDITIONAL_GO, TRIAL, PERMIT, replace(TRIAL, due=date(2026, 7, 1)), conditionally=2),
+        vote("ana", CONDITIONALLY, PERMIT, LATER),
+        concluded(Outcome.CONDITIONAL_GO, TRIAL, PERMIT, LATER, conditionally=2),
     )
 
 
@@ -548,7 +437,7 @@ def test_when_all_abstain_nothing_passes_and_nothing_fails_but_it_escalates() ->
     opened = (*OPENED, vote("ana", ABSTAIN))
     review.given(*opened).when(cast("bo", ABSTAIN)).then(vote("bo", ABSTAIN))
     review.given(*opened, vote("bo", ABSTAIN)).when(cast("cy", ABSTAIN)).then(
-        vote("cy", ABSTAIN), ReviewEscalated(PROJECT, "All of the electorate have abstained.")
+        vote("cy", ABSTAIN), escalated("All of the electorate have abstained.")
     )
 
 
@@ -600,7 +489,7 @@ def test_without_a_quorum_a_review_lapses_or_escalates_as_the_policy_says_and_ne
     lapsing = (*OPENED, vote("ana", APPROVE))
     review.given(*lapsing).when(ReachTimeLimit(CLOSING)).then(ReviewWithdrawn(PROJECT, reason(1, 2, 0)))
     escalating = (DRAFTED, submitted("ana", "bo", "cy", limit=AtTimeLimit.ESCALATE), vote("ana", APPROVE))
-    review.given(*escalating).when(ReachTimeLimit(CLOSING)).then(ReviewEscalated(PROJECT, reason(1, 2, 0)))
+    review.given(*escalating).when(ReachTimeLimit(CLOSING)).then(escalated(reason(1, 2, 0)))
 
 
 def test_without_a_word_from_the_holder_of_a_veto_nothing_is_decided_at_the_time_limit() -> None:

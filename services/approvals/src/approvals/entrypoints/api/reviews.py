@@ -30,10 +30,12 @@ from approvals.domain.body import BODY, BodyNotKnown
 from approvals.domain.delegation import (
     DELEGATION,
     DelegationLimitExceeded,
-    DelegationNotForYou,
+    DelegationLimitNotComparable,
     DelegationNotInForce,
     DelegationNotKnown,
     DelegationOutOfScope,
+    DelegationWasRevoked,
+    NotTheDelegate,
 )
 from approvals.domain.gate_policy import GATE_POLICY, GateDoesNotFitKind, asked_for
 from approvals.domain.project_reviews import PROJECT_REVIEWS, ProjectHasEnded
@@ -185,10 +187,12 @@ MAY_NOT_SPEAK: Final = (
     VoterIsRecused,
     OneVoiceOnly,
     DelegationNotKnown,
+    DelegationWasRevoked,
     DelegationNotInForce,
-    DelegationNotForYou,
+    NotTheDelegate,
     DelegationOutOfScope,
     DelegationLimitExceeded,
+    DelegationLimitNotComparable,
     DelegatorMayNotVote,
     DecidesForOwnBenefit,
 )

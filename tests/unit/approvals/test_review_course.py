@@ -1,0 +1,430 @@
+"""What comes between a review's submission and its outcome: figures, evidence, questions, recusals, other panels, time."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from tests.unit.approvals.people import COUNCIL, PROJECT, REVIEW_STREAM, account, person
+from tests.unit.approvals.reviews import (
+    ABSTAIN,
+    APPROVE,
+    BUSINESS_CASE,
+    CLOSING,
+    DECIDED,
+    DRAFTED,
+    ESCALATED,
+    EXCLUDED,
+    NOON,
+    OPENED,
+    PLAN,
+    REJECT,
+    SUBMIT,
+    SUBMITTED,
+    WITHDRAWN,
+    cast,
+    concluded,
+    elector,
+    escalated,
+    review,
+    submit,
+    submitted,
+    vote,
+)
+
+from approvals.domain.review import (
+    AWAITS_MEASURES,
+    LONGEST_MEASURING,
+    REVIEW,
+    AnswerQuestion,
+    AskQuestion,
+    ChangeEvidence,
+    EvidenceListedTwice,
+    NotAnElector,
+    NoteMeasure,
+    QuestionAlreadyAnswered,
+    QuestionNotKnown,
+    ReachTimeLimit,
+    ReasonMissing,
+    RecuseVoter,
+    ReferReview,
+    RemindVoters,
+    ReviewNotEscalated,
+    ReviewNotKnown,
+    ReviewNotOpen,
+    SeenIncomplete,
+    StopMeasuring,
+    Submitted,
+    SubmitterMayNotVote,
+    TextMissing,
+    VoterIsRecused,
+)
+from govevents.approvals import (
+    Aspect,
+    AtTimeLimit,
+    Comparison,
+    Criterion,
+    Deliverable,
+    Ending,
+    EvidenceChanged,
+    KpiThreshold,
+    Measure,
+    MeasureNoted,
+    Met,
+    Need,
+    Outcome,
+    Panel,
+    QuestionAnswered,
+    QuestionAsked,
+    Quorum,
+    ReviewConcluded,
+    ReviewEscalated,
+    ReviewOpened,
+    ReviewReferred,
+    ReviewReminded,
+    Rule,
+    Seen,
+    TimeLimit,
+    VoterRecused,
+)
+from govkernel.domain import Deadline, Link
+
+SPI = Criterion(
+    code="on_schedule",
+    text="The work is on schedule.",
+    need=Need.MUST,
+    evidence_kinds=(),
+    kpi=KpiThreshold("spi", Comparison.AT_LEAST, Decimal("0.9"), decides=False),
+)
+OPEN_ISSUES = Criterion(
+    code="few_issues",
+    text="Few issues are open.",
+    need=Need.SHOULD,
+    evidence_kinds=(),
+    kpi=KpiThreshold("issues_open", Comparison.AT_MOST, Decimal(3), decides=False),
+)
+DECIDING_SPI = replace(SPI, kpi=KpiThreshold("spi", Comparison.AT_LEAST, Decimal("0.9"), decides=True))
+MEASURED = Seen("measurement", 1, "e" * 64)
+ON_TIME = Measure("spi", Decimal("0.95"), "ratio", None, MEASURED)
+BEHIND = Measure("spi", Decimal("0.5"), "ratio", None, MEASURED)
+TWO_ISSUES = Measure("issues_open", Decimal(2), "count", None, MEASURED)
+
+COUNCIL_PANEL = Panel(COUNCIL, (elector("kim"), elector("lou")), EXCLUDED)
+ABOVE = replace(SUBMITTED, escalation=COUNCIL_PANEL, at_time_limit=AtTimeLimit.ESCALATE)
+
+
+def awaiting(*criteria: Criterion) -> tuple[object, ...]:
+    """A review that awaits the KPIs of these criteria."""
+    events = review.given(DRAFTED).when(replace(SUBMIT, criteria=criteria)).events
+    assert events is not None
+    return (DRAFTED, *events)
+
+
+def note(measure: Measure) -> NoteMeasure:
+    return NoteMeasure(measure, NOON + timedelta(seconds=3))
+
+
+def test_a_review_that_rests_on_figures_is_open_once_they_are_measured() -> None:
+    history = awaiting(SPI, OPEN_ISSUES)
+    state = REVIEW.fold(history)  # type: ignore[arg-type]
+    assert isinstance(state, Submitted)
+    assert state.ballot.submitted.awaits == ("spi", "issues_open")
+    refusal = review.given(*history).when(cast("ana", APPROVE)).then_refused(ReviewNotOpen)
+    assert refusal.facts == {"state": "submitted"}
+    assert "spi, issues_open" in refusal.detail
+    review.given(*history).when(note(ON_TIME)).then(MeasureNoted(PROJECT, ON_TIME))
+    opened = review.given(*history).when(note(ON_TIME), note(TWO_ISSUES)).events
+    assert opened is not None
+    noted, opening = opened
+    assert noted == MeasureNoted(PROJECT, TWO_ISSUES)
+    assert isinstance(opening, ReviewOpened)
+    assert (opening.measures, opening.ready) == ((ON_TIME, TWO_ISSUES), True)
+    assert [(each.code, each.met) for each in opening.findings] == [("on_schedule", Met.YES), ("few_issues", Met.YES)]
+
+
+def test_a_figure_is_noted_once_and_only_where_it_is_awaited() -> None:
+    history = awaiting(SPI, OPEN_ISSUES)
+    review.given(*history).when(note(ON_TIME), note(BEHIND)).then_nothing()
+    review.given(*history).when(note(replace(ON_TIME, kpi="cpi"))).then_nothing()
+    for other in ((), (DRAFTED,), OPENED, DECIDED, ESCALATED, WITHDRAWN):
+        review.given(*other).when(note(ON_TIME)).then_nothing()
+
+
+def test_what_is_not_measured_in_time_is_undefined_and_holds_nobody_up() -> None:
+    history = awaiting(SPI, OPEN_ISSUES)
+    submitted = history[1]
+    assert REVIEW.deadlines(submitted) == (  # type: ignore[arg-type]
+        Deadline("measured_by", NOON + LONGEST_MEASURING),
+        Deadline("time_limit", CLOSING),
+    )
+    assert REVIEW.on_deadline is not None
+    assert REVIEW.on_deadline("measured_by", CLOSING) == StopMeasuring(CLOSING)
+    early = StopMeasuring(NOON + LONGEST_MEASURING - timedelta(microseconds=1))
+    review.given(*history).when(early).then_nothing()
+    decided = review.given(*history).when(note(TWO_ISSUES), StopMeasuring(NOON + LONGEST_MEASURING)).events
+    assert decided is not None
+    (opened,) = decided
+    assert isinstance(opened, ReviewOpened)
+    measured, missing = opened.measures
+    assert measured == TWO_ISSUES
+    assert (missing.kpi, missing.value, missing.measured) == ("spi", None, None)
+    assert missing.undefined_because == "Nothing was measured within 60 s of the submission."
+    assert {each.code: each.met for each in opened.findings} == {"on_schedule": Met.UNKNOWN, "few_issues": Met.YES}
+    assert not opened.ready
+    review.given(*history, MeasureNoted(PROJECT, ON_TIME), opened).when(StopMeasuring(CLOSING)).then_nothing()
+
+
+def test_a_criterion_advises_and_voters_decide() -> None:
+    history = awaiting(SPI)
+    opened = review.given(*history).when(note(BEHIND)).events
+    assert opened is not None
+    assert [type(event) for event in opened] == [MeasureNoted, ReviewOpened]
+    review.given(*history, *opened, vote("ana", APPROVE)).when(cast("bo", APPROVE)).then(
+        vote("bo", APPROVE), concluded(Outcome.GO, approve=2)
+    )
+
+
+def test_a_criterion_that_decides_fails_a_review_whose_figure_misses_it() -> None:
+    history = awaiting(DECIDING_SPI)
+    events = review.given(*history).when(note(BEHIND)).events
+    assert events is not None
+    assert [type(event) for event in events] == [MeasureNoted, ReviewOpened, ReviewConcluded]
+    assert events[2] == concluded(Outcome.RECYCLE, ending=Ending.CRITERION)
+    (unmeasured,) = review.given(*history).when(StopMeasuring(NOON + LONGEST_MEASURING)).events or ()
+    assert isinstance(unmeasured, ReviewOpened), "an undefined figure decides nothing"
+
+
+def test_what_awaits_figures_is_found_by_its_project_until_they_are_there() -> None:
+    history = awaiting(SPI)
+    link = Link(AWAITS_MEASURES, PROJECT)
+    assert link in REVIEW.links(REVIEW.fold(history))  # type: ignore[arg-type]
+    assert link not in REVIEW.links(review.given(*history).when(note(ON_TIME)).then_state())
+
+
+def test_a_submission_says_what_was_found() -> None:
+    plan = Deliverable("plan", "Project plan", "plan")
+    asked = replace(SUBMIT, deliverables=(plan,))
+    (missing,) = review.given(DRAFTED).when(asked).events or ()
+    (there,) = review.given(DRAFTED).when(replace(asked, evidence=(replace(PLAN, kind="plan"),))).events or ()
+    assert [(each.aspect, each.code, each.met) for each in missing.findings] == [  # type: ignore[union-attr]
+        (Aspect.DELIVERABLE, "plan", Met.NO)
+    ]
+    assert not missing.ready  # type: ignore[union-attr]
+    assert there.ready  # type: ignore[union-attr]
+
+
+CHANGE = ChangeEvidence(account("max"), (BUSINESS_CASE,), "the plan was withdrawn")
+CHANGED = EvidenceChanged(PROJECT, account("max"), (BUSINESS_CASE,), (), True, "the plan was withdrawn")
+
+
+def test_changed_evidence_asks_everyone_again() -> None:
+    review.given(*OPENED, vote("ana", APPROVE)).when(CHANGE).then(CHANGED)
+    changed = (*OPENED, vote("ana", APPROVE), CHANGED)
+    review.given(*changed).when(cast("bo", APPROVE)).then(vote("bo", APPROVE))
+    review.given(*changed, vote("bo", APPROVE)).when(cast("ana", APPROVE)).then(
+        vote("ana", APPROVE), concluded(Outcome.GO, approve=2)
+    )
+
+
+def test_a_vote_after_a_change_names_the_change_as_seen() -> None:
+    after = Seen(str(REVIEW_STREAM), 4, "f" * 64)
+    refusal = (
+        review.given(*OPENED, vote("ana", APPROVE), CHANGED)
+        .when(replace(cast("ana", APPROVE), basis=after))
+        .then_refused(SeenIncomplete)
+    )
+    assert refusal.facts["version"] == "4"
+
+
+def test_the_same_evidence_again_changes_nothing() -> None:
+    review.given(*OPENED, CHANGED).when(CHANGE).then_nothing()
+    review.given(*OPENED).when(replace(CHANGE, evidence=(PLAN, PLAN))).then_refused(EvidenceListedTwice)
+
+
+def test_evidence_is_changed_only_while_voters_are_asked() -> None:
+    review.given().when(CHANGE).then_refused(ReviewNotKnown)
+    for history in ((DRAFTED,), DECIDED, ESCALATED, WITHDRAWN, awaiting(SPI)):
+        review.given(*history).when(CHANGE).then_refused(ReviewNotOpen)
+
+
+def recuse(name: str, reason: str = "My brother bids for it.") -> RecuseVoter:
+    return RecuseVoter(person(name), account(name), reason, NOON)
+
+
+def recused(name: str) -> VoterRecused:
+    return VoterRecused(PROJECT, person(name), account(name), "My brother bids for it.")
+
+
+def test_the_quorum_is_counted_without_the_recused() -> None:
+    history = (DRAFTED, submitted("ana", "bo", "cy", "dee", "eve", needed=3), vote("ana", APPROVE))
+    review.given(*history, vote("bo", APPROVE)).when(recuse("eve")).then(recused("eve"))
+    review.given(*history, recused("eve"), recused("dee")).when(cast("bo", APPROVE)).then(
+        vote("bo", APPROVE), concluded(Outcome.GO, approve=2, recused=2)
+    )
+
+
+def test_a_recusal_can_be_what_decides() -> None:
+    history = (DRAFTED, submitted("ana", "bo", "cy"), vote("ana", APPROVE))
+    thirds = (DRAFTED, submitted("ana", "bo", "cy", rule=Rule.CONSENSUS), vote("ana", APPROVE), vote("bo", APPROVE))
+    review.given(*thirds).when(recuse("cy")).then(
+        recused("cy"), concluded(Outcome.GO, electorate=2, needed=1, approve=2, recused=1)
+    )
+    review.given(*history).when(recuse("bo"), recuse("bo")).then_nothing()
+
+
+def test_who_is_recused_takes_their_vote_back_and_votes_no_more() -> None:
+    history = (DRAFTED, submitted("ana", "bo", "cy", "dee"), vote("ana", APPROVE))
+    review.given(*history).when(recuse("ana")).then(recused("ana"))
+    refusal = review.given(*history, recused("ana")).when(cast("ana", APPROVE)).then_refused(VoterIsRecused)
+    assert refusal.facts == {"because": "My brother bids for it."}
+    review.given(*history, recused("ana")).when(cast("bo", REJECT)).then(vote("bo", REJECT))
+
+
+def test_a_recused_holder_of_a_veto_is_waited_for_no_longer_and_vetoes_nothing() -> None:
+    history = (DRAFTED, submitted("ana", "bo", "cy", veto="cy"), vote("ana", APPROVE), vote("bo", APPROVE))
+    review.given(*history).when(recuse("cy")).then(
+        recused("cy"), concluded(Outcome.GO, electorate=2, needed=1, approve=2, recused=1)
+    )
+
+
+def test_an_electorate_made_too_small_by_recusals_escalates() -> None:
+    two = submitted("ana", "bo", quorum=Quorum(2, Decimal(0)))
+    review.given(DRAFTED, two).when(recuse("ana")).then(
+        recused("ana"), escalated("2 votes are needed, and 1 persons may vote.")
+    )
+
+
+def test_a_recusal_has_a_reason_and_concerns_someone_who_might_vote() -> None:
+    review.given(*OPENED).when(recuse("ana", " ")).then_refused(ReasonMissing)
+    assert review.given(*OPENED).when(recuse("eve")).then_refused(NotAnElector).facts == {"person": str(person("eve"))}
+    review.given(*DECIDED).when(recuse("ana")).then_refused(ReviewNotOpen)
+    review.given().when(recuse("ana")).then_refused(ReviewNotKnown)
+
+
+def ask(name: str, text: str = "Who pays?") -> AskQuestion:
+    return AskQuestion(account(name), person(name), None, text, NOON.date())
+
+
+ASKED = QuestionAsked(PROJECT, 1, account("ana"), "Who pays?")
+ANSWER = AnswerQuestion(1, account("sam"), "The city.")
+ANSWERED = QuestionAnswered(PROJECT, 1, account("sam"), "The city.")
+
+
+def test_a_voter_asks_and_the_answer_is_on_record() -> None:
+    review.given(*OPENED).when(ask("ana")).then(ASKED)
+    review.given(*OPENED, ASKED).when(ask("ana")).then_nothing()
+    review.given(*OPENED, ASKED).when(ask("bo")).then(QuestionAsked(PROJECT, 2, account("bo"), "Who pays?"))
+    review.given(*OPENED, ASKED).when(ANSWER).then(ANSWERED)
+    review.given(*OPENED, ASKED, ANSWERED).when(ANSWER).then_nothing()
+
+
+def test_only_who_may_vote_asks() -> None:
+    review.given(*OPENED).when(ask("eve")).then_refused(NotAnElector)
+    review.given(*OPENED).when(ask("sam")).then_refused(SubmitterMayNotVote)
+    review.given(*OPENED, recused("ana")).when(ask("ana")).then_refused(VoterIsRecused)
+    review.given(*DECIDED).when(ask("ana")).then_refused(ReviewNotOpen)
+    review.given(*OPENED).when(ask("ana", " ")).then_refused(TextMissing)
+
+
+def test_an_answer_fits_a_question_and_is_not_rewritten() -> None:
+    refusal = review.given(*OPENED, ASKED).when(replace(ANSWER, number=2)).then_refused(QuestionNotKnown)
+    assert refusal.facts == {"question": "2", "questions": "1"}
+    review.given(*OPENED, ASKED).when(replace(ANSWER, number=0)).then_refused(QuestionNotKnown)
+    review.given(*OPENED, ASKED).when(replace(ANSWER, text="")).then_refused(TextMissing)
+    review.given(*OPENED, ASKED, ANSWERED).when(replace(ANSWER, text="We.")).then_refused(QuestionAlreadyAnswered)
+    review.given(*DECIDED).when(ANSWER).then_refused(ReviewNotOpen)
+
+
+def test_a_question_leaves_votes_as_they_are() -> None:
+    review.given(*OPENED, vote("ana", APPROVE), ASKED, ANSWERED).when(cast("bo", APPROVE)).then(
+        vote("bo", APPROVE), concluded(Outcome.GO, approve=2)
+    )
+
+
+def test_what_an_electorate_can_not_decide_is_decided_by_the_body_that_the_policy_names() -> None:
+    history = (DRAFTED, ABOVE, vote("ana", ABSTAIN), vote("bo", ABSTAIN))
+    reason = "All of the electorate have abstained."
+    to_council = ReviewEscalated(PROJECT, reason, COUNCIL_PANEL, CLOSING, ())
+    review.given(*history).when(cast("cy", ABSTAIN)).then(vote("cy", ABSTAIN), to_council)
+    above = (*history, vote("cy", ABSTAIN), to_council)
+    review.given(*above).when(cast("ana", APPROVE)).then_refused(NotAnElector)
+    review.given(*above).when(cast("kim", APPROVE)).then(vote("kim", APPROVE))
+    ended = concluded(Outcome.GO, electorate=2, needed=1, approve=2)
+    review.given(*above, vote("kim", APPROVE)).when(cast("lou", APPROVE)).then(
+        vote("lou", APPROVE), replace(ended, body=COUNCIL)
+    )
+
+
+def test_at_the_time_limit_it_goes_to_the_body_above_which_has_as_long_as_the_first() -> None:
+    reminder = CLOSING - timedelta(days=2)
+    history = (DRAFTED, replace(ABOVE, reminders=(reminder,)))
+    (up,) = review.given(*history).when(ReachTimeLimit(CLOSING + timedelta(minutes=5))).events or ()
+    assert isinstance(up, ReviewEscalated)
+    later = timedelta(days=14, minutes=5)
+    assert (up.to, up.closes_at, up.reminders) == (COUNCIL_PANEL, CLOSING + later, (reminder + later,))
+    assert REVIEW.deadlines(up) == (Deadline("reminder/1", reminder + later), Deadline("time_limit", CLOSING + later))
+    review.given(*history, up).when(ReachTimeLimit(CLOSING + timedelta(days=1))).then_nothing()
+
+
+def test_what_the_body_above_can_not_decide_waits_to_be_referred() -> None:
+    up = ReviewEscalated(PROJECT, "nobody", COUNCIL_PANEL, CLOSING, ())
+    history = (DRAFTED, ABOVE, up, vote("kim", ABSTAIN))
+    review.given(*history).when(cast("lou", ABSTAIN)).then(
+        vote("lou", ABSTAIN), escalated("All of the electorate have abstained.")
+    )
+
+
+def test_an_electorate_too_small_from_the_start_is_decided_above_at_once() -> None:
+    asked = replace(submit("ana", quorum=Quorum(2, Decimal(0))), escalation=COUNCIL_PANEL)
+    events = review.given(DRAFTED).when(asked).events
+    assert events is not None
+    assert isinstance(events[1], ReviewEscalated)
+    assert (events[1].to, len(events)) == (COUNCIL_PANEL, 2)
+    nobody = Panel(COUNCIL, (), EXCLUDED)
+    below_and_above = review.given(DRAFTED).when(replace(asked, escalation=nobody)).events
+    assert below_and_above is not None
+    assert [getattr(event, "to", "none") for event in below_and_above[1:]] == [nobody, None]
+
+
+REFER = ReferReview(account("pia"), COUNCIL_PANEL, "the council knows the field", NOON + timedelta(days=3))
+
+
+def test_an_escalated_review_is_referred_to_a_body_which_votes_anew() -> None:
+    history = (*OPENED, vote("ana", ABSTAIN), escalated("nobody decides"))
+    until = CLOSING + timedelta(days=3)
+    referred = ReviewReferred(PROJECT, account("pia"), COUNCIL_PANEL, until, (), REFER.reason)
+    review.given(*history).when(REFER).then(referred)
+    review.given(*history, referred).when(REFER).then_nothing()
+    review.given(*history, referred).when(cast("kim", APPROVE)).then(vote("kim", APPROVE))
+    review.given(*history, referred).when(cast("bo", APPROVE)).then_refused(NotAnElector)
+    review.given(*ESCALATED).when(replace(REFER, reason="")).then_refused(ReasonMissing)
+
+
+@pytest.mark.parametrize("history", [(DRAFTED,), OPENED, DECIDED, WITHDRAWN])
+def test_only_an_escalated_review_is_referred(history: tuple[object, ...]) -> None:
+    review.given(*history).when(REFER).then_refused(ReviewNotEscalated)
+
+
+def test_nothing_is_referred_that_is_not_known() -> None:
+    review.given().when(REFER).then_refused(ReviewNotKnown)
+
+
+def test_who_has_not_spoken_is_reminded() -> None:
+    limit = TimeLimit(14, AtTimeLimit.LAPSE, (7, 1))
+    (asked,) = review.given(DRAFTED).when(submit("ana", "bo", "cy", time_limit=limit)).events or ()
+    assert asked.reminders == (CLOSING - timedelta(days=7), CLOSING - timedelta(days=1))  # type: ignore[union-attr]
+    assert [each.name for each in REVIEW.deadlines(asked)] == ["reminder/1", "reminder/2", "time_limit"]
+    assert REVIEW.on_deadline is not None
+    remind = REVIEW.on_deadline("reminder/2", CLOSING - timedelta(days=1))
+    assert remind == RemindVoters(CLOSING - timedelta(days=1))
+    review.given(*OPENED, vote("ana", APPROVE)).when(remind).then(
+        ReviewReminded(PROJECT, (account("bo"), account("cy")), CLOSING)
+    )
+    review.given(*OPENED).when(RemindVoters(CLOSING)).then_nothing()
+    for history in ((), (DRAFTED,), DECIDED, ESCALATED, WITHDRAWN):
+        review.given(*history).when(remind).then_nothing()
+
+
+def test_nobody_is_reminded_of_what_they_have_said() -> None:
+    history = (DRAFTED, submitted("ana", "bo", veto="bo", rule=Rule.MAJORITY, needed=3), vote("ana", APPROVE))
+    review.given(*history, vote("bo", APPROVE)).when(RemindVoters(NOON)).then_nothing()
