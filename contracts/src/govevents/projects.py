@@ -1,8 +1,10 @@
 """What has happened to portfolios, programmes and projects."""
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from typing import Any, Final
 
 from govevents.event import event
 from govevents.values import (
@@ -131,13 +133,14 @@ class ProjectMoved:
     parent: NodeId
 
 
-@event("projects", version=1)
+@event("projects", version=2)
 class PhaseAuthorised:
-    """A gate has said that a phase may begin."""
+    """A gate has said that a phase may begin, at `decided_at`; None where that was not kept yet."""
 
     phase: Code
     gate: Code
     review: ReviewId
+    decided_at: datetime | None = None
 
 
 @event("projects", version=1)
@@ -166,16 +169,34 @@ class PhaseCompleted:
     phase: Code
 
 
-@event("projects", version=1)
+@event("projects", version=2)
 class PhaseReturned:
     """A review has sent the project back to a phase: its work is open again, and what follows needs its gates anew.
 
-    `gate` is the gate that said so, None where it was the review of the project's closure.
+    `gate` is the gate that said so, None where it was the review of the project's closure. It said so at `decided_at`;
+    None where that was not kept yet.
     """
 
     phase: Code
     gate: Code | None
     review: ReviewId
+    decided_at: datetime | None = None
+
+
+@event("projects", version=1)
+class ConditionsSet:
+    """A review has let the project go on under conditions: so many, counted from 1, and all of them open."""
+
+    review: ReviewId
+    conditions: int
+
+
+@event("projects", version=1)
+class ConditionSettled:
+    """A condition of a review is open no longer: it is met, or was waived by a decision."""
+
+    review: ReviewId
+    condition: int
 
 
 @event("projects", version=1)
@@ -237,3 +258,13 @@ class MilestoneSet:
     basis: MilestoneBasis
     date: date
     source: Source | None
+
+
+def _decided_at_a_time_not_kept(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {**data, "decided_at": None}
+
+
+UPCASTERS: Final = {
+    ("projects.PhaseAuthorised", 1): _decided_at_a_time_not_kept,
+    ("projects.PhaseReturned", 1): _decided_at_a_time_not_kept,
+}

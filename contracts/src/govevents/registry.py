@@ -48,7 +48,15 @@ _ROLES: Final = (approvals.RoleAssigned, approvals.RoleRevoked)
 CONSUMERS: Final = (
     # Every service decides for itself who may do what where, and on what, so each one follows the roles and the nodes.
     _reads("projects", "projects", *_NODES),
-    _reads("projects", "approvals", *_ROLES, approvals.ReviewConcluded),
+    _reads(
+        "projects",
+        "approvals",
+        *_ROLES,
+        approvals.ReviewConcluded,
+        approvals.ConditionClosed,
+        approvals.ConditionWaived,
+        approvals.ConditionLapsed,
+    ),
     _reads("approvals", "projects", *_NODES, projects.GateBreached),
     _reads(
         "approvals",

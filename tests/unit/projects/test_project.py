@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -9,7 +9,10 @@ from govevents.projects import (
     Attribute,
     Charter,
     CharterAmended,
+    ConditionSettled,
+    ConditionsSet,
     Delivery,
+    GateBreached,
     Methodology,
     MilestoneBasis,
     MilestoneSet,
@@ -35,11 +38,13 @@ from projects.domain.project import (
     BudgetInOtherCurrency,
     ClosureWithOpenConditions,
     Command,
+    Completed,
     CompletePhase,
     CompleteProject,
     GateNotOfProject,
     HeedClosure,
     HeedGate,
+    HeedLapse,
     HoldProject,
     MethodologyUnclear,
     MilestoneNotYetReached,
@@ -58,11 +63,15 @@ from projects.domain.project import (
     ProjectOnHold,
     RecordObservation,
     RegisterProject,
+    ReportWork,
     ResumeProject,
+    SetConditions,
     SetMilestone,
+    SettleCondition,
     StartPhase,
     TerminateProject,
     Verdict,
+    WorkNotYetBegun,
     stream_of,
 )
 
@@ -74,6 +83,7 @@ OTHER = NodeId(UUID(int=2))
 ANA = SubjectId(UUID(int=3))
 REVIEW, LATER_REVIEW = ReviewId(UUID(int=4)), ReviewId(UUID(int=5))
 TODAY = date(2026, 1, 1)
+NOON, EARLIER = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2025, 6, 2, 9, tzinfo=UTC)
 SOURCE = Source("report.csv", "a" * 64, 7)
 LATER_SOURCE = Source("newer report.csv", "b" * 64, 7)
 
@@ -103,13 +113,13 @@ AT_DESIGN = (
     REGISTERED,
     PhaseStarted("initiation"),
     PhaseCompleted("initiation"),
-    PhaseAuthorised("design", "G1", ReviewId(UUID(int=11))),
+    PhaseAuthorised("design", "G1", ReviewId(UUID(int=11)), EARLIER),
     PhaseStarted("design"),
 )
 AT_BUILD = (
     *AT_DESIGN,
     PhaseCompleted("design"),
-    PhaseAuthorised("build", "G2", ReviewId(UUID(int=12))),
+    PhaseAuthorised("build", "G2", ReviewId(UUID(int=12)), EARLIER),
     PhaseStarted("build"),
 )
 FINISHED = (*AT_BUILD, PhaseCompleted("build"), PhaseStarted("wrap-up"), PhaseCompleted("wrap-up"))
@@ -117,6 +127,14 @@ FINISHED = (*AT_BUILD, PhaseCompleted("build"), PhaseStarted("wrap-up"), PhaseCo
 HELD = ProjectHeld("No money.", None)
 TERMINATED = ProjectTerminated("No need.", None)
 COMPLETED = ProjectCompleted("Done.", None)
+
+
+def heed(gate: str, review: ReviewId, verdict: Verdict, *, conditions: int = 0) -> HeedGate:
+    return HeedGate(gate, review, verdict, NOON, conditions)
+
+
+def heed_closure(review: ReviewId, verdict: Verdict) -> HeedClosure:
+    return HeedClosure(review, verdict, NOON)
 
 
 def test_a_project_is_registered_with_its_charter_and_methodology() -> None:
@@ -180,8 +198,12 @@ def test_a_methodology_is_unclear_with(phases: tuple[Phase, ...]) -> None:
         ResumeProject(""),
         TerminateProject(""),
         CompleteProject(""),
-        HeedGate("G1", REVIEW, Verdict.GO),
-        HeedClosure(REVIEW, Verdict.GO),
+        ReportWork("design", TODAY, NOON, NOON + timedelta(days=1), TODAY, ANA, ""),
+        heed("G1", REVIEW, Verdict.GO),
+        heed_closure(REVIEW, Verdict.GO),
+        SetConditions(REVIEW, 1),
+        SettleCondition(REVIEW, 1),
+        HeedLapse(REVIEW, 1, TODAY),
         RecordObservation(date(2014, 5, 1), None, None, None, None, None, SOURCE),
         SetMilestone("tender", MilestoneBasis.ACTUAL, date(2014, 5, 1), None, TODAY),
     ],
@@ -216,7 +238,7 @@ def test_a_first_phase_without_a_gate_may_begin_at_once() -> None:
 
 
 def test_a_phase_begins_when_its_gate_has_said_so_even_before_the_one_before_is_complete() -> None:
-    authorised = PhaseAuthorised("build", "G2", REVIEW)
+    authorised = PhaseAuthorised("build", "G2", REVIEW, NOON)
     project.given(*AT_DESIGN, authorised).when(StartPhase("build")).then(PhaseStarted("build"))
 
 
@@ -255,7 +277,7 @@ def test_a_phase_in_progress_is_completed_once() -> None:
 
 def test_a_phase_that_has_not_begun_is_not_completed() -> None:
     project.given(REGISTERED).when(CompletePhase("design")).then_refused(PhaseNotStarted)
-    project.given(REGISTERED, PhaseAuthorised("design", "G1", REVIEW)).when(CompletePhase("design")).then_refused(
+    project.given(REGISTERED, PhaseAuthorised("design", "G1", REVIEW, NOON)).when(CompletePhase("design")).then_refused(
         PhaseNotStarted
     )
 
@@ -304,9 +326,11 @@ def test_an_imported_project_without_known_phases_has_none_that_could_be_unfinis
         CompletePhase("initiation"),
         HoldProject(""),
         ResumeProject(""),
-        HeedGate("G1", REVIEW, Verdict.GO),
-        HeedGate("G1", REVIEW, Verdict.HOLD),
-        HeedGate("G1", REVIEW, Verdict.RECYCLE),
+        heed("G1", REVIEW, Verdict.GO),
+        heed("G1", REVIEW, Verdict.HOLD),
+        heed("G1", REVIEW, Verdict.RECYCLE),
+        SetConditions(REVIEW, 1),
+        HeedLapse(REVIEW, 1, TODAY),
     ],
     ids=lambda command: f"{type(command).__name__}",
 )
@@ -317,40 +341,40 @@ def test_an_ended_project_stays_ended(command: Command, ended: ProjectTerminated
 def test_a_project_ends_in_one_way_only() -> None:
     project.given(*FINISHED, TERMINATED).when(CompleteProject("Done.")).then_refused(ProjectEnded)
     project.given(*FINISHED, COMPLETED).when(TerminateProject("No need.")).then_refused(ProjectEnded)
-    project.given(*FINISHED, COMPLETED).when(HeedGate("G1", REVIEW, Verdict.KILL)).then_refused(ProjectEnded)
+    project.given(*FINISHED, COMPLETED).when(heed("G1", REVIEW, Verdict.KILL)).then_refused(ProjectEnded)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.GO, Verdict.CONDITIONAL_GO])
 def test_a_gate_that_goes_authorises_the_phase_behind_it(verdict: Verdict) -> None:
-    project.given(*AT_DESIGN).when(HeedGate("G2", REVIEW, verdict)).then(PhaseAuthorised("build", "G2", REVIEW))
+    project.given(*AT_DESIGN).when(heed("G2", REVIEW, verdict)).then(PhaseAuthorised("build", "G2", REVIEW, NOON))
 
 
 def test_a_gate_that_goes_again_adds_nothing() -> None:
-    go = HeedGate("G2", REVIEW, Verdict.GO)
+    go = heed("G2", REVIEW, Verdict.GO)
     project.given(*AT_DESIGN).when(go, go).then_nothing()
-    project.given(*AT_DESIGN).when(go, HeedGate("G2", LATER_REVIEW, Verdict.GO)).then_nothing()
+    project.given(*AT_DESIGN).when(go, heed("G2", LATER_REVIEW, Verdict.GO)).then_nothing()
 
 
 def test_a_go_while_on_hold_authorises_but_does_not_resume() -> None:
-    decided = project.given(*AT_DESIGN, HELD).when(HeedGate("G2", REVIEW, Verdict.GO))
-    decided.then(PhaseAuthorised("build", "G2", REVIEW))
+    decided = project.given(*AT_DESIGN, HELD).when(heed("G2", REVIEW, Verdict.GO))
+    decided.then(PhaseAuthorised("build", "G2", REVIEW, NOON))
     assert isinstance(decided.then_state(), OnHold)
 
 
 def test_a_gate_that_holds_holds_the_project() -> None:
-    hold = HeedGate("G2", REVIEW, Verdict.HOLD)
+    hold = heed("G2", REVIEW, Verdict.HOLD)
     project.given(*AT_DESIGN).when(hold).then(ProjectHeld("The review of gate G2 came to Hold.", REVIEW))
-    project.given(*AT_DESIGN).when(hold, HeedGate("G2", LATER_REVIEW, Verdict.HOLD)).then_nothing()
+    project.given(*AT_DESIGN).when(hold, heed("G2", LATER_REVIEW, Verdict.HOLD)).then_nothing()
 
 
 def test_an_outcome_that_was_followed_is_not_followed_again_after_the_project_was_resumed() -> None:
-    hold = HeedGate("G2", REVIEW, Verdict.HOLD)
+    hold = heed("G2", REVIEW, Verdict.HOLD)
     project.given(*AT_DESIGN).when(hold, ResumeProject("Money."), hold).then_nothing()
 
 
 def test_a_gate_that_recycles_returns_the_project_to_the_phase_before_it() -> None:
-    recycle = HeedGate("G2", REVIEW, Verdict.RECYCLE)
-    returned = PhaseReturned("design", "G2", REVIEW)
+    recycle = heed("G2", REVIEW, Verdict.RECYCLE)
+    returned = PhaseReturned("design", "G2", REVIEW, NOON)
     project.given(*AT_DESIGN, PhaseCompleted("design")).when(recycle).then(returned)
     project.given(*AT_DESIGN, PhaseCompleted("design"), returned).when(CompletePhase("design")).then(
         PhaseCompleted("design")
@@ -358,26 +382,26 @@ def test_a_gate_that_recycles_returns_the_project_to_the_phase_before_it() -> No
 
 
 def test_after_a_recycle_the_phases_behind_the_gate_need_their_gates_anew() -> None:
-    returned = PhaseReturned("design", "G2", REVIEW)
+    returned = PhaseReturned("design", "G2", REVIEW, NOON)
     project.given(*AT_BUILD, returned).when(StartPhase("build")).then_refused(PhaseNotAuthorised)
-    project.given(*AT_BUILD, returned).when(HeedGate("G2", LATER_REVIEW, Verdict.GO)).then(
-        PhaseAuthorised("build", "G2", LATER_REVIEW)
+    project.given(*AT_BUILD, returned).when(heed("G2", LATER_REVIEW, Verdict.GO)).then(
+        PhaseAuthorised("build", "G2", LATER_REVIEW, NOON)
     )
 
 
 def test_a_recycle_to_a_phase_that_never_began_gives_it_no_authority() -> None:
-    project.given(REGISTERED).when(HeedGate("G2", REVIEW, Verdict.RECYCLE), StartPhase("design")).then_refused(
+    project.given(REGISTERED).when(heed("G2", REVIEW, Verdict.RECYCLE), StartPhase("design")).then_refused(
         PhaseNotAuthorised
     )
 
 
 def test_a_recycle_at_a_first_gate_has_no_phase_to_return_to() -> None:
     gated = replace(WATERFALL, phases=WATERFALL.phases[1:])
-    project.given(replace(REGISTERED, methodology=gated)).when(HeedGate("G1", REVIEW, Verdict.RECYCLE)).then_nothing()
+    project.given(replace(REGISTERED, methodology=gated)).when(heed("G1", REVIEW, Verdict.RECYCLE)).then_nothing()
 
 
 def test_a_gate_that_kills_terminates_the_project() -> None:
-    kill = HeedGate("G2", REVIEW, Verdict.KILL)
+    kill = heed("G2", REVIEW, Verdict.KILL)
     killed = ProjectTerminated("The review of gate G2 came to Kill.", REVIEW)
     project.given(*AT_DESIGN).when(kill).then(killed)
     project.given(*AT_DESIGN, HELD).when(kill).then(killed)
@@ -386,33 +410,165 @@ def test_a_gate_that_kills_terminates_the_project() -> None:
 
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_a_gate_that_the_project_does_not_have_is_refused_by_name(verdict: Verdict) -> None:
-    refusal = project.given(REGISTERED).when(HeedGate("G7", REVIEW, verdict)).then_refused(GateNotOfProject)
+    refusal = project.given(REGISTERED).when(heed("G7", REVIEW, verdict)).then_refused(GateNotOfProject)
     assert refusal.facts == {"gate": "G7", "gates": "G1, G2"}
-    project.given(IMPORTED).when(HeedGate("G1", REVIEW, verdict)).then_refused(GateNotOfProject)
+    project.given(IMPORTED).when(heed("G1", REVIEW, verdict)).then_refused(GateNotOfProject)
 
 
 def test_a_closure_that_goes_completes_the_project() -> None:
     completed = ProjectCompleted("The review of the closure came to Go.", REVIEW)
-    project.given(*FINISHED).when(HeedClosure(REVIEW, Verdict.GO)).then(completed)
-    project.given(*FINISHED, completed).when(HeedClosure(REVIEW, Verdict.GO)).then_nothing()
+    project.given(*FINISHED).when(heed_closure(REVIEW, Verdict.GO)).then(completed)
+    project.given(*FINISHED, completed).when(heed_closure(REVIEW, Verdict.GO)).then_nothing()
 
 
 def test_a_closure_completes_no_project_with_work_left_or_on_hold() -> None:
-    project.given(*AT_BUILD).when(HeedClosure(REVIEW, Verdict.GO)).then_refused(PhasesNotComplete)
-    project.given(*FINISHED, HELD).when(HeedClosure(REVIEW, Verdict.GO)).then_refused(ProjectOnHold)
+    project.given(*AT_BUILD).when(heed_closure(REVIEW, Verdict.GO)).then_refused(PhasesNotComplete)
+    project.given(*FINISHED, HELD).when(heed_closure(REVIEW, Verdict.GO)).then_refused(ProjectOnHold)
 
 
 def test_a_project_is_not_closed_on_conditions() -> None:
-    project.given(*FINISHED).when(HeedClosure(REVIEW, Verdict.CONDITIONAL_GO)).then_refused(ClosureWithOpenConditions)
+    project.given(*FINISHED).when(heed_closure(REVIEW, Verdict.CONDITIONAL_GO)).then_refused(ClosureWithOpenConditions)
 
 
 def test_a_closure_that_does_not_go_holds_returns_or_terminates() -> None:
     given = project.given(*FINISHED)
-    given.when(HeedClosure(REVIEW, Verdict.HOLD)).then(ProjectHeld("The review of the closure came to Hold.", REVIEW))
-    given.when(HeedClosure(REVIEW, Verdict.RECYCLE)).then(PhaseReturned("wrap-up", None, REVIEW))
-    given.when(HeedClosure(REVIEW, Verdict.KILL)).then(
+    given.when(heed_closure(REVIEW, Verdict.HOLD)).then(ProjectHeld("The review of the closure came to Hold.", REVIEW))
+    given.when(heed_closure(REVIEW, Verdict.RECYCLE)).then(PhaseReturned("wrap-up", None, REVIEW, NOON))
+    given.when(heed_closure(REVIEW, Verdict.KILL)).then(
         ProjectTerminated("The review of the closure came to Kill.", REVIEW)
     )
+
+
+def test_a_conditional_go_keeps_its_conditions_open_until_each_is_met_or_waived() -> None:
+    go = heed("G2", REVIEW, Verdict.CONDITIONAL_GO, conditions=2)
+    both = ConditionsSet(REVIEW, 2)
+    project.given(*AT_DESIGN).when(go).then(PhaseAuthorised("build", "G2", REVIEW, NOON), both)
+    project.given(*AT_DESIGN, both).when(go).then_nothing()
+    met = ConditionSettled(REVIEW, 1)
+    project.given(*AT_DESIGN, both).when(SettleCondition(REVIEW, 1)).then(met)
+    project.given(*AT_DESIGN, both, met).when(SettleCondition(REVIEW, 1)).then_nothing()
+    project.given(*AT_DESIGN, both).when(SettleCondition(LATER_REVIEW, 1)).then_nothing()
+
+
+def test_conditions_count_also_where_the_gate_had_gone_before() -> None:
+    go = heed("G2", LATER_REVIEW, Verdict.CONDITIONAL_GO, conditions=1)
+    project.given(*AT_BUILD).when(go).then(ConditionsSet(LATER_REVIEW, 1))
+    project.given(*AT_BUILD).when(go, go).then_nothing()
+
+
+def test_conditions_of_any_other_review_are_kept_too() -> None:
+    kept = SetConditions(REVIEW, 3)
+    project.given(*AT_BUILD).when(kept).then(ConditionsSet(REVIEW, 3))
+    project.given(*AT_BUILD).when(kept, SettleCondition(REVIEW, 3), kept).then_nothing()
+
+
+@pytest.mark.parametrize("command", [CompleteProject("Done."), heed_closure(LATER_REVIEW, Verdict.GO)])
+def test_a_project_is_not_closed_while_a_condition_is_open(command: Command) -> None:
+    both, one_met = ConditionsSet(REVIEW, 2), ConditionSettled(REVIEW, 2)
+    refusal = project.given(*FINISHED, both, one_met).when(command).then_refused(ClosureWithOpenConditions)
+    assert refusal.facts == {"conditions": f"1 of review {REVIEW}"}
+    after = project.given(*FINISHED, both, one_met, ConditionSettled(REVIEW, 1)).when(command)
+    assert isinstance(after.then_state(), Completed)
+
+
+def test_a_project_is_terminated_whatever_conditions_are_open() -> None:
+    project.given(*AT_BUILD, ConditionsSet(REVIEW, 1)).when(TerminateProject("No need.")).then(TERMINATED)
+    project.given(*AT_BUILD, ConditionsSet(REVIEW, 1), TERMINATED).when(SettleCondition(REVIEW, 1)).then(
+        ConditionSettled(REVIEW, 1)
+    )
+
+
+def test_a_condition_that_lapses_into_hold_holds_the_project_once() -> None:
+    go = (PhaseAuthorised("build", "G2", REVIEW, NOON), ConditionsSet(REVIEW, 1))
+    lapse = HeedLapse(REVIEW, 1, TODAY)
+    held = ProjectHeld("Condition 1 of a Conditional Go was not met by 2026-01-01.", REVIEW)
+    project.given(*AT_DESIGN, *go).when(lapse).then(held)
+    project.given(*AT_DESIGN, *go, held).when(lapse).then_nothing()
+    project.given(*AT_DESIGN, *go, HELD).when(lapse).then_nothing()
+
+
+def report(phase: str, on: date, *, remark: str = "Diggers on site.") -> ReportWork:
+    begins = datetime(on.year, on.month, on.day, tzinfo=UTC)
+    return ReportWork(phase, on, begins, begins + timedelta(days=1), TODAY, ANA, remark)
+
+
+def breached(phase: str, gate: str, on: date) -> GateBreached:
+    return GateBreached(PORTFOLIO, phase, gate, on, ANA, "Diggers on site.")
+
+
+def test_work_in_a_phase_whose_gate_has_not_said_so_is_a_breach_and_begins_no_phase() -> None:
+    decided = project.given(*AT_DESIGN).when(report("build", TODAY))
+    decided.then(breached("build", "G2", TODAY))
+    project.given(*AT_DESIGN, breached("build", "G2", TODAY)).when(StartPhase("build")).then_refused(PhaseNotAuthorised)
+
+
+def test_a_breach_is_recorded_once_for_a_phase_and_day() -> None:
+    before = breached("build", "G2", TODAY)
+    project.given(*AT_DESIGN, before).when(report("build", TODAY)).then_nothing()
+    project.given(*AT_DESIGN, before).when(report("build", TODAY, remark="Seen again.")).then_nothing()
+    yesterday = TODAY - timedelta(days=1)
+    project.given(*AT_DESIGN, before).when(report("build", yesterday)).then(breached("build", "G2", yesterday))
+
+
+def test_work_that_the_gate_had_said_may_begin_is_no_breach_also_when_it_said_so_on_that_day() -> None:
+    project.given(*AT_BUILD).when(report("build", TODAY)).then_nothing()
+    project.given(*AT_BUILD).when(report("build", EARLIER.date())).then_nothing()
+
+
+def test_a_gate_that_goes_afterwards_does_not_heal_a_breach_that_is_found_out_later() -> None:
+    too_early = EARLIER.date() - timedelta(days=1)
+    project.given(*AT_BUILD).when(report("build", too_early)).then(breached("build", "G2", too_early))
+
+
+def test_what_was_authorised_before_its_time_was_kept_is_given_the_benefit_of_the_doubt() -> None:
+    unknown = PhaseAuthorised("build", "G2", REVIEW, None)
+    project.given(*AT_DESIGN, unknown).when(report("build", date(2025, 1, 1))).then_nothing()
+
+
+def test_a_recycle_takes_the_authority_away_from_its_day_on_and_not_from_before() -> None:
+    sent_back = EARLIER + timedelta(days=9)
+    recycled = (*AT_BUILD, PhaseReturned("design", "G2", REVIEW, sent_back))
+    project.given(*recycled).when(report("build", sent_back.date())).then_nothing()
+    day_after = sent_back.date() + timedelta(days=1)
+    project.given(*recycled).when(report("build", day_after)).then(breached("build", "G2", day_after))
+    again = PhaseAuthorised("build", "G2", LATER_REVIEW, NOON)
+    project.given(*recycled, again).when(report("build", TODAY)).then_nothing()
+    project.given(*recycled, again).when(report("build", day_after)).then(breached("build", "G2", day_after))
+    project.given(*recycled, again).when(report("design", day_after)).then_nothing()
+
+
+def test_a_recycle_of_which_nobody_kept_the_time_leaves_no_authority() -> None:
+    recycled = PhaseReturned("design", "G2", REVIEW, None)
+    project.given(*AT_BUILD, recycled).when(report("build", TODAY)).then(breached("build", "G2", TODAY))
+
+
+def test_a_phase_without_a_gate_stands_behind_the_last_gate_before_it() -> None:
+    project.given(*AT_DESIGN).when(report("wrap-up", TODAY)).then(breached("wrap-up", "G2", TODAY))
+    project.given(*AT_BUILD).when(report("wrap-up", TODAY)).then_nothing()
+    project.given(REGISTERED).when(report("initiation", TODAY)).then_nothing()
+
+
+@pytest.mark.parametrize("ended", [HELD, TERMINATED, COMPLETED], ids=["held", "terminated", "completed"])
+def test_a_breach_is_as_true_of_a_project_that_rests_or_has_ended(
+    ended: ProjectHeld | ProjectTerminated | ProjectCompleted,
+) -> None:
+    project.given(*AT_DESIGN, ended).when(report("build", TODAY)).then(breached("build", "G2", TODAY))
+
+
+def test_work_to_come_is_not_reported() -> None:
+    tomorrow = TODAY + timedelta(days=1)
+    refusal = project.given(*AT_DESIGN).when(report("build", tomorrow)).then_refused(WorkNotYetBegun)
+    assert refusal.facts == {"began_on": "2026-01-02", "today": "2026-01-01"}
+
+
+def test_work_is_reported_in_phases_of_the_methodology_only() -> None:
+    project.given(*AT_DESIGN).when(report("paint", TODAY)).then_refused(PhaseNotOfProject)
+    project.given(IMPORTED).when(report("design", TODAY)).then_refused(PhaseNotOfProject)
+
+
+def test_an_observation_is_never_a_breach() -> None:
+    seen = project.given(REGISTERED).when(observe(date(2014, 5, 1), "build"))
+    seen.then(observed(observe(date(2014, 5, 1), "build")))
 
 
 def observe(reported_on: date, phase: str | None, source: Source = SOURCE) -> RecordObservation:

@@ -1,5 +1,6 @@
 """Whatever anyone asks of a project, in any order, these hold."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from hypothesis import settings
@@ -8,7 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from govevents.projects import (
     Charter,
+    ConditionSettled,
+    ConditionsSet,
     Delivery,
+    GateBreached,
     Methodology,
     Phase,
     PhaseAuthorised,
@@ -21,7 +25,7 @@ from govevents.projects import (
     ProjectResumed,
     ProjectTerminated,
 )
-from govkernel.domain import NodeId, PortfolioId, Refusal, ReviewId
+from govkernel.domain import NodeId, PortfolioId, Refusal, ReviewId, SubjectId
 from projects.domain.project import (
     PROJECT,
     Command,
@@ -30,15 +34,20 @@ from projects.domain.project import (
     Event,
     HeedClosure,
     HeedGate,
+    HeedLapse,
     HoldProject,
     Project,
+    ReportWork,
     ResumeProject,
+    SettleCondition,
     StartPhase,
     TerminateProject,
     Verdict,
 )
 
 PORTFOLIO = PortfolioId(UUID(int=1))
+REPORTER = SubjectId(UUID(int=2))
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PHASES = (
     Phase("a", "A", None),
     Phase("b", "B", "G1"),
@@ -88,15 +97,30 @@ class Life(RuleBasedStateMachine):
     def complete_phase(self, phase: str) -> None:
         self.ask(CompletePhase(phase))
 
-    @rule(gate=st.sampled_from(["G1", "G2"]), verdict=st.sampled_from(Verdict))
-    def heed_gate(self, gate: str, verdict: Verdict) -> None:
+    @rule(gate=st.sampled_from(["G1", "G2"]), verdict=st.sampled_from(Verdict), number=st.integers(1, 2))
+    def heed_gate(self, gate: str, verdict: Verdict, number: int) -> None:
         self.reviews += 1
-        self.ask(HeedGate(gate, ReviewId(UUID(int=self.reviews)), verdict))
+        conditions = number if verdict is Verdict.CONDITIONAL_GO else 0
+        self.ask(HeedGate(gate, ReviewId(UUID(int=self.reviews)), verdict, NOON, conditions))
 
     @rule(verdict=st.sampled_from(Verdict))
     def heed_closure(self, verdict: Verdict) -> None:
         self.reviews += 1
-        self.ask(HeedClosure(ReviewId(UUID(int=self.reviews)), verdict))
+        self.ask(HeedClosure(ReviewId(UUID(int=self.reviews)), verdict, NOON))
+
+    @rule(review=st.integers(1, 9), condition=st.integers(1, 2))
+    def settle_condition(self, review: int, condition: int) -> None:
+        self.ask(SettleCondition(ReviewId(UUID(int=review)), condition))
+
+    @rule(review=st.integers(1, 9), condition=st.integers(1, 2))
+    def heed_lapse(self, review: int, condition: int) -> None:
+        self.ask(HeedLapse(ReviewId(UUID(int=review)), condition, NOON.date()))
+
+    @rule(phase=st.sampled_from(ORDER))
+    def report_work(self, phase: str) -> None:
+        # All of it happens at one moment, so that only what stands now counts.
+        today = NOON.date()
+        self.ask(ReportWork(phase, today, NOON, NOON + timedelta(days=1), today, REPORTER, ""))
 
     @rule()
     def hold(self) -> None:
@@ -143,8 +167,42 @@ class Life(RuleBasedStateMachine):
                     pass
 
     @invariant()
+    def no_project_is_completed_with_open_conditions(self) -> None:
+        still_open: set[tuple[ReviewId, int]] = set()
+        for event in self.events:
+            match event:
+                case ConditionsSet(review=review, conditions=conditions):
+                    still_open |= {(review, number) for number in range(1, conditions + 1)}
+                case ConditionSettled(review=review, condition=condition):
+                    still_open.remove((review, condition))
+                case ProjectCompleted():
+                    assert not still_open
+                case _:
+                    pass
+
+    @invariant()
+    def only_work_behind_a_gate_that_has_not_said_so_is_a_breach(self) -> None:
+        behind: dict[str, str | None] = {"a": None, "b": "G1", "c": "G2", "d": "G2"}
+        gone: set[str] = set()
+        for event in self.events:
+            match event:
+                case PhaseAuthorised(gate=gate):
+                    gone.add(gate)
+                case PhaseReturned(phase=phase):
+                    gone -= {str(GATES[each]) for each in ORDER[ORDER.index(phase) + 1 :]}
+                case GateBreached(phase=phase, gate=gate):
+                    assert behind[phase] == gate
+                    assert gate not in gone
+                case _:
+                    pass
+
+    @invariant()
     def an_end_is_the_end(self) -> None:
-        assert not any(isinstance(event, ProjectTerminated | ProjectCompleted) for event in self.events[:-1])
+        """Only what was so before is still found out."""
+        ended = False
+        for event in self.events:
+            assert not ended or isinstance(event, GateBreached | ConditionSettled)
+            ended = ended or isinstance(event, ProjectTerminated | ProjectCompleted)
 
     @invariant()
     def the_state_is_the_fold_of_the_events(self) -> None:

@@ -3,16 +3,29 @@ from uuid import UUID
 
 import pytest
 
-from govevents.approvals import Ending, Outcome, ReviewConcluded, ReviewKind, ReviewWithdrawn, Tally
+from govevents.approvals import (
+    Condition,
+    ConditionClosed,
+    ConditionLapsed,
+    ConditionWaived,
+    Ending,
+    OnLapse,
+    Outcome,
+    ReviewConcluded,
+    ReviewKind,
+    ReviewWithdrawn,
+    Seen,
+    Tally,
+)
 from govevents.document import Origin, Recorded, encode
 from govevents.registry import CATALOGUE
-from govkernel.domain import PortfolioId, ProjectId, ReviewId
+from govkernel.domain import PortfolioId, ProjectId, ReviewId, SubjectId
 from govkernel.domain.reaction import Reaction
 from projects.application.reactions import react
-from projects.domain.project import PROJECT, HeedClosure, HeedGate, Verdict
+from projects.domain.project import PROJECT, HeedClosure, HeedGate, HeedLapse, SetConditions, SettleCondition, Verdict
 
 THE_PROJECT, PORTFOLIO = ProjectId(UUID(int=1)), PortfolioId(UUID(int=2))
-REVIEW = ReviewId(UUID(int=3))
+REVIEW, OWNER = ReviewId(UUID(int=3)), SubjectId(UUID(int=5))
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -36,28 +49,67 @@ def recorded(event: object) -> Recorded[object]:
     )
 
 
-def concluded(kind: ReviewKind, gate: str | None, outcome: Outcome) -> Recorded[object]:
-    tally = Tally(1, 1, 1, 0, 0, 0, 0)
-    return recorded(ReviewConcluded(THE_PROJECT, PORTFOLIO, kind, gate, outcome, Ending.DECIDED, tally, (), None, NOON))
+def concluded(kind: ReviewKind, gate: str | None, outcome: Outcome, conditions: int = 0) -> Recorded[object]:
+    condition = Condition("Settle the easement.", OWNER, NOON.date(), "", OnLapse.HOLD, None)
+    return recorded(
+        ReviewConcluded(
+            project=THE_PROJECT,
+            portfolio=PORTFOLIO,
+            kind=kind,
+            gate=gate,
+            about=None,
+            waives=None,
+            outcome=outcome,
+            ending=Ending.DECIDED,
+            because="",
+            tally=Tally(1, 1, 1, 0, 0, 0, 0, 0),
+            conditions=(condition,) * conditions,
+            breaches=(),
+            body=None,
+            submitted_at=NOON,
+        )
+    )
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_project_heeds_every_outcome_of_its_gates(outcome: Outcome) -> None:
     assert react(concluded(ReviewKind.GATE, "G1", outcome), {}) == (
-        Reaction(PROJECT, THE_PROJECT, HeedGate("G1", REVIEW, Verdict(outcome.value))),
+        Reaction(PROJECT, THE_PROJECT, HeedGate("G1", REVIEW, Verdict(outcome.value), NOON, 0)),
     )
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_project_heeds_every_outcome_of_its_closure(outcome: Outcome) -> None:
     assert react(concluded(ReviewKind.CLOSURE, None, outcome), {}) == (
-        Reaction(PROJECT, THE_PROJECT, HeedClosure(REVIEW, Verdict(outcome.value))),
+        Reaction(PROJECT, THE_PROJECT, HeedClosure(REVIEW, Verdict(outcome.value), NOON)),
     )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ReviewKind if kind not in {ReviewKind.GATE, ReviewKind.CLOSURE}])
 def test_other_reviews_are_none_of_its_business(kind: ReviewKind) -> None:
     assert react(concluded(kind, None, Outcome.KILL), {}) == ()
+
+
+def test_the_conditions_of_any_review_are_kept() -> None:
+    assert react(concluded(ReviewKind.GATE, "G1", Outcome.CONDITIONAL_GO, 2), {}) == (
+        Reaction(PROJECT, THE_PROJECT, HeedGate("G1", REVIEW, Verdict.CONDITIONAL_GO, NOON, 2)),
+    )
+    assert react(concluded(ReviewKind.BUDGET, None, Outcome.CONDITIONAL_GO, 1), {}) == (
+        Reaction(PROJECT, THE_PROJECT, SetConditions(REVIEW, 1)),
+    )
+
+
+def test_a_condition_is_settled_when_it_is_met_or_waived() -> None:
+    settle = (Reaction(PROJECT, THE_PROJECT, SettleCondition(REVIEW, 1)),)
+    assert react(recorded(ConditionClosed(THE_PROJECT, 1, (), "Signed.")), {}) == settle
+    assert react(recorded(ConditionWaived(THE_PROJECT, 1, Seen("review", 4, "a" * 64), "")), {}) == settle
+
+
+@pytest.mark.parametrize("then", list(OnLapse))
+def test_a_condition_that_lapses_is_heeded_where_it_asks_for_hold(then: OnLapse) -> None:
+    lapsed = recorded(ConditionLapsed(THE_PROJECT, PORTFOLIO, 1, OWNER, NOON.date(), then, None))
+    held = (Reaction(PROJECT, THE_PROJECT, HeedLapse(REVIEW, 1, NOON.date())),)
+    assert react(lapsed, {}) == (held if then is OnLapse.HOLD else ())
 
 
 def test_a_review_without_an_outcome_asks_for_nothing() -> None:

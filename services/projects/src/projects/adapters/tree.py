@@ -1,7 +1,8 @@
 """What the ledger says of the tree of nodes. It is the truth here; the read model `nodes` follows it a moment later."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from govevents.projects import PortfolioRegistered, ProgrammeRegistered, ProjectRegistered
 from govkernel.access.access import day_in
@@ -35,14 +36,33 @@ async def programmes_from(ledger: Ledger, node: NodeId, portfolio: PortfolioId) 
     return tuple(found)
 
 
-async def today_at(ledger: Ledger, project: ProjectId, now: datetime) -> date | None:
-    """The day that it is in the project's portfolio; None where the project is not known."""
+async def time_zone_of(ledger: Ledger, project: ProjectId) -> str | None:
+    """The time zone of the project's portfolio; None where the project is not known."""
     registered = await _registration(ledger, project)
     if not isinstance(registered, ProjectRegistered):
         return None
     portfolio = await _registration(ledger, registered.portfolio)
     assert isinstance(portfolio, PortfolioRegistered), f"{registered.portfolio} was registered before {project}"
-    return day_in(portfolio.time_zone, now)
+    return portfolio.time_zone
+
+
+async def today_at(ledger: Ledger, project: ProjectId, now: datetime) -> date | None:
+    """The day that it is in the project's portfolio; None where the project is not known."""
+    time_zone = await time_zone_of(ledger, project)
+    return None if time_zone is None else day_in(time_zone, now)
+
+
+def moments_of(time_zone: str, day: date) -> tuple[datetime, datetime]:
+    """When a day begins in a time zone, and when it is over: then the next one begins."""
+    return _begin(time_zone, day, 0), _begin(time_zone, day, 1)
+
+
+def _begin(time_zone: str, day: date, later: int) -> datetime:
+    try:
+        return datetime.combine(day + timedelta(days=later), time(), ZoneInfo(time_zone)).astimezone(UTC)
+    except OverflowError:
+        # At either end of the calendar, which no decision's time goes beyond.
+        return datetime.max.replace(tzinfo=UTC) if later else datetime.min.replace(tzinfo=UTC)
 
 
 async def _registration(ledger: Ledger, node: NodeId | PortfolioId | ProjectId) -> Any:

@@ -1,8 +1,8 @@
 """A project: why it exists, which phase it is in by whose word, and what reports from elsewhere said of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Final, TypeAlias, assert_never
@@ -12,6 +12,9 @@ from govevents.projects import (
     Attribute,
     Charter,
     CharterAmended,
+    ConditionSettled,
+    ConditionsSet,
+    GateBreached,
     Methodology,
     MilestoneBasis,
     MilestoneSet,
@@ -40,6 +43,7 @@ from govkernel.domain import (
     Refusal,
     ReviewId,
     Source,
+    SubjectId,
     Text,
     differences,
 )
@@ -56,8 +60,30 @@ class Progress(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Authority:
+    """From when until when a phase's gate had said that it may begin; `until` None where it still does.
+
+    `since` None is longer ago than anybody can tell.
+    """
+
+    since: datetime | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OpenCondition:
+    """A condition of a review's outcome, counted from 1, that is neither met nor waived."""
+
+    review: ReviewId
+    condition: int
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a registered project in any state; `heeded` are the reviews whose outcome it has followed."""
+    """What is known of a registered project in any state; `heeded` are the reviews whose outcome it has followed.
+
+    `authority` has by phase the times in which its gate had said so, the latest last; `breaches` are by phase and day.
+    """
 
     registered: ProjectRegistered
     parent: NodeId
@@ -66,6 +92,9 @@ class Record:
     heeded: frozenset[ReviewId]
     observations: Mapping[tuple[date, int], ProjectObserved]
     milestones: Mapping[tuple[Code, MilestoneBasis], MilestoneSet]
+    authority: Mapping[Code, tuple[Authority, ...]] = field(default_factory=dict)
+    breaches: Mapping[tuple[Code, date], GateBreached] = field(default_factory=dict)
+    open_conditions: frozenset[OpenCondition] = frozenset()
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -166,6 +195,22 @@ class CompletePhase:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportWork:
+    """Say that work in a phase began on a day, which lasted from `day_begins` until before `day_ends`.
+
+    Days are the portfolio's, and so is `today`.
+    """
+
+    phase: Code
+    began_on: date
+    day_begins: datetime
+    day_ends: datetime
+    today: date
+    reported_by: SubjectId
+    remark: Text
+
+
+@dataclass(frozen=True, slots=True)
 class HoldProject:
     """Let the project rest."""
 
@@ -195,11 +240,13 @@ class CompleteProject:
 
 @dataclass(frozen=True, slots=True)
 class HeedGate:
-    """Follow the outcome of the review of a gate."""
+    """Follow the outcome of the review of a gate, and keep how many conditions it set."""
 
     gate: Code
     review: ReviewId
     verdict: Verdict
+    decided_at: datetime
+    conditions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +255,32 @@ class HeedClosure:
 
     review: ReviewId
     verdict: Verdict
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetConditions:
+    """Keep how many conditions the review of something else than a gate or the closure set."""
+
+    review: ReviewId
+    conditions: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettleCondition:
+    """Keep that a condition, counted from 1, is met or waived."""
+
+    review: ReviewId
+    condition: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeedLapse:
+    """Let the project rest, for a condition of a review that was not met by its day asks for that."""
+
+    review: ReviewId
+    condition: int
+    due: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +313,16 @@ Command: TypeAlias = (
     | MoveProject
     | StartPhase
     | CompletePhase
+    | ReportWork
     | HoldProject
     | ResumeProject
     | TerminateProject
     | CompleteProject
     | HeedGate
     | HeedClosure
+    | SetConditions
+    | SettleCondition
+    | HeedLapse
     | RecordObservation
     | SetMilestone
 )
@@ -257,6 +334,9 @@ Event: TypeAlias = (
     | PhaseStarted
     | PhaseCompleted
     | PhaseReturned
+    | GateBreached
+    | ConditionsSet
+    | ConditionSettled
     | ProjectHeld
     | ProjectResumed
     | ProjectTerminated
@@ -314,8 +394,12 @@ class PhasesNotComplete(Refusal):
     """A project is complete when its last phase is, and no other phase is still in progress."""
 
 
+class WorkNotYetBegun(Refusal):
+    """Work that is reported has begun; its day is not to come."""
+
+
 class ClosureWithOpenConditions(Refusal):
-    """A project can't be closed on conditions: they would be open when nobody is left to meet them."""
+    """A project can't be closed with open conditions: nobody would be left to meet them."""
 
 
 class MilestoneNotYetReached(Refusal):
@@ -357,6 +441,8 @@ def decide(command: Command, project: Project) -> tuple[Event, ...]:
                     return (PhaseCompleted(code),)
                 case Progress.WAITING | Progress.AUTHORISED:
                     raise PhaseNotStarted(phase=code)
+        case ReportWork():
+            return _report(command, _known(project))
         case HoldProject(reason=reason):
             return () if isinstance(_not_ended(project), OnHold) else (ProjectHeld(reason, None),)
         case ResumeProject(reason=reason):
@@ -370,6 +456,16 @@ def decide(command: Command, project: Project) -> tuple[Event, ...]:
             return _complete(summary, None, project)
         case HeedGate() | HeedClosure():
             return _heed(command, _known(project))
+        case SetConditions(review=review, conditions=conditions):
+            record = _not_ended(project).record
+            return () if review in record.heeded else (ConditionsSet(review, conditions),)
+        case SettleCondition(review=review, condition=condition):
+            still_open = OpenCondition(review, condition) in _known(project).record.open_conditions
+            return (ConditionSettled(review, condition),) if still_open else ()
+        case HeedLapse(review=review, condition=condition, due=due):
+            if isinstance(_not_ended(project), OnHold):
+                return ()
+            return (ProjectHeld(f"Condition {condition} of a Conditional Go was not met by {due}.", review),)
         case RecordObservation():
             record = _known(project).record
             observed = ProjectObserved(
@@ -493,6 +589,35 @@ def _start(code: Code, project: Active | OnHold) -> tuple[Event, ...]:
     return (PhaseStarted(code),)
 
 
+def _report(command: ReportWork, project: Known) -> tuple[Event, ...]:
+    """A breach where no gate at or before the phase had said so on any part of that day; else there is nothing to add.
+
+    A phase without a gate of its own stands behind the last gate before it. Work may be reported in any state: that it
+    began by stealth is no less true on hold, or after the end.
+    """
+    record = project.record
+    phase = _phase(record, command.phase)
+    if command.began_on > command.today:
+        raise WorkNotYetBegun(
+            f"{command.began_on} is after {command.today}; report work once it has begun.",
+            began_on=str(command.began_on),
+            today=str(command.today),
+        )
+    gated = [each for each in record.phases[: record.phases.index(phase) + 1] if each.gate is not None]
+    if not gated or (command.phase, command.began_on) in record.breaches:
+        return ()
+    behind = gated[-1]
+    assert behind.gate is not None
+    if any(
+        (each.since is None or each.since < command.day_ends)
+        and (each.until is None or each.until > command.day_begins)
+        for each in record.authority.get(behind.code, ())
+    ):
+        return ()
+    portfolio = record.registered.portfolio
+    return (GateBreached(portfolio, command.phase, behind.gate, command.began_on, command.reported_by, command.remark),)
+
+
 def _complete(summary: Text, review: ReviewId | None, project: Project) -> tuple[Event, ...]:
     if isinstance(project, Completed):
         return ()
@@ -504,6 +629,11 @@ def _complete(summary: Text, review: ReviewId | None, project: Project) -> tuple
     unfinished.extend(phase.code for phase in last if progress[phase.code] in {Progress.WAITING, Progress.AUTHORISED})
     if unfinished:
         raise PhasesNotComplete(phases=", ".join(unfinished))
+    still_open = sorted(going.record.open_conditions)
+    if still_open:
+        raise ClosureWithOpenConditions(
+            conditions=", ".join(f"{each.condition} of review {each.review}" for each in still_open)
+        )
     return (ProjectCompleted(summary, review),)
 
 
@@ -531,11 +661,14 @@ def _heed(command: HeedGate | HeedClosure, project: Known) -> tuple[Event, ...]:
         case Verdict.RECYCLE:
             _not_ended(project)
             # Before the first gate there is no work to go back to: its phase just stays without authority.
-            return tuple(PhaseReturned(phase.code, gate, review) for phase in behind)
-        case Verdict.GO | Verdict.CONDITIONAL_GO if gate is not None:
+            return tuple(PhaseReturned(phase.code, gate, review, command.decided_at) for phase in behind)
+        case Verdict.GO | Verdict.CONDITIONAL_GO if isinstance(command, HeedGate):
             _not_ended(project)
-            ahead = next(phase.code for phase in record.phases if phase.gate == gate)
-            return (PhaseAuthorised(ahead, gate, review),) if record.progress[ahead] is Progress.WAITING else ()
+            ahead = next(phase.code for phase in record.phases if phase.gate == command.gate)
+            waits = record.progress[ahead] is Progress.WAITING
+            authorised = PhaseAuthorised(ahead, command.gate, review, command.decided_at)
+            conditions = (ConditionsSet(review, command.conditions),) if command.conditions else ()
+            return (authorised, *conditions) if waits else conditions
         case Verdict.CONDITIONAL_GO:
             raise ClosureWithOpenConditions
         case Verdict.GO:
@@ -566,19 +699,32 @@ def evolve(project: Project, event: Event) -> Project:
             return replace(project, record=replace(record, charter=charter))
         case ProjectMoved(parent=parent):
             return replace(project, record=replace(record, parent=parent))
-        case PhaseAuthorised(phase=code, review=review):
-            return replace(project, record=_at(_heeding(record, review), {code: Progress.AUTHORISED}))
+        case PhaseAuthorised(phase=code, review=review, decided_at=decided_at):
+            held = (*record.authority.get(code, ()), Authority(decided_at, None))
+            record = replace(_heeding(record, review), authority={**record.authority, code: held})
+            return replace(project, record=_at(record, {code: Progress.AUTHORISED}))
         case PhaseStarted(phase=code):
             return replace(project, record=_at(record, {code: Progress.IN_PROGRESS}))
         case PhaseCompleted(phase=code):
             return replace(project, record=_at(record, {code: Progress.COMPLETE}))
-        case PhaseReturned(phase=code, review=review):
+        case PhaseReturned(phase=code, review=review, decided_at=decided_at):
             codes = [phase.code for phase in record.phases]
-            progress = dict.fromkeys(codes[codes.index(code) + 1 :], Progress.WAITING)
+            sent_back = codes[codes.index(code) + 1 :]
+            record = replace(record, authority=_ended(record.authority, sent_back, decided_at))
+            progress = dict.fromkeys(sent_back, Progress.WAITING)
             # Work that never began has no authority to begin now.
             if record.progress[code] is Progress.COMPLETE:
                 progress[code] = Progress.IN_PROGRESS
             return replace(project, record=_at(_heeding(record, review), progress))
+        case GateBreached(phase=code, began_on=began_on):
+            return replace(project, record=replace(record, breaches={**record.breaches, (code, began_on): event}))
+        case ConditionsSet(review=review, conditions=conditions):
+            set_now = {OpenCondition(review, number) for number in range(1, conditions + 1)}
+            record = replace(_heeding(record, review), open_conditions=record.open_conditions | set_now)
+            return replace(project, record=record)
+        case ConditionSettled(review=review, condition=condition):
+            settled = OpenCondition(review, condition)
+            return replace(project, record=replace(record, open_conditions=record.open_conditions - {settled}))
         case ProjectHeld(review=review):
             return OnHold(_heeding(record, review))
         case ProjectResumed():
@@ -599,6 +745,20 @@ def evolve(project: Project, event: Event) -> Project:
 
 def _at(record: Record, progress: Mapping[Code, Progress]) -> Record:
     return replace(record, progress={**record.progress, **progress})
+
+
+def _ended(
+    authority: Mapping[Code, tuple[Authority, ...]], phases: Collection[Code], at: datetime | None
+) -> Mapping[Code, tuple[Authority, ...]]:
+    """The authority after these phases have lost theirs; where nobody can tell when, as if they had never had it."""
+    return {
+        phase: tuple(
+            replace(each, until=at) if phase in phases and each.until is None else each
+            for each in held
+            if at is not None or phase not in phases or each.until is not None
+        )
+        for phase, held in authority.items()
+    }
 
 
 def _heeding(record: Record, review: ReviewId | None) -> Record:

@@ -12,19 +12,20 @@ from pydantic import BaseModel
 from govevents.projects import (
     Attribute,
     Charter,
+    GateBreached,
     Methodology,
     MilestoneBasis,
     MilestoneSet,
     ProjectObserved,
 )
-from govkernel.access import NODES, NodeKind, NodeRow, NodeStatus
+from govkernel.access import NODES, NodeKind, NodeRow, NodeStatus, day_in
 from govkernel.domain import Code, Currency, Money, Name, NodeId, PortfolioId, ProgrammeId, ProjectId, Source, Text
 from govkernel.http import Ask, Body, Call, InputError, Page, ServiceApi, invalid, not_found
 from govkernel.ledger import Intent
 from govkernel.readmodels import decode_row
 from projects.adapters import methodologies
 from projects.adapters.queries import listed, nodes
-from projects.adapters.tree import portfolio_of, programmes_from, today_at
+from projects.adapters.tree import moments_of, portfolio_of, programmes_from, time_zone_of, today_at
 from projects.domain import portfolio as portfolios
 from projects.domain import programme as programmes
 from projects.domain import project as projects
@@ -59,6 +60,7 @@ from projects.domain.project import (
     MoveProject,
     ObservationDiffers,
     OnHold,
+    OpenCondition,
     PhaseAlreadyComplete,
     PhaseBeforeNotComplete,
     PhaseNotAuthorised,
@@ -73,11 +75,13 @@ from projects.domain.project import (
     ProjectOnHold,
     RecordObservation,
     RegisterProject,
+    ReportWork,
     ResumeProject,
     SetMilestone,
     StartPhase,
     Terminated,
     TerminateProject,
+    WorkNotYetBegun,
 )
 
 AnyIntent: TypeAlias = Intent[Any, Any, Any]
@@ -94,8 +98,8 @@ STATUS: Final[Mapping[type[Project], NodeStatus]] = {
 api = ServiceApi(
     "projects",
     title="Gatehouse: projects",
-    # Only reactions meet these two; whoever looks a command of theirs up finds them recorded with this status.
-    refusals={GateNotOfProject: 409, ClosureWithOpenConditions: 409},
+    # Only reactions meet it; whoever looks a command of theirs up finds it recorded with this status.
+    refusals={GateNotOfProject: 409},
 )
 
 
@@ -278,6 +282,14 @@ class PhaseRequest(Body):
     phase: Code
 
 
+class WorkReportRequest(Body):
+    """In which phase work began, on which of the portfolio's days, and how that is known."""
+
+    phase: Code
+    began_on: date
+    remark: Text = ""
+
+
 class ReasonRequest(Body):
     """Why."""
 
@@ -335,7 +347,10 @@ class ProjectSummary(BaseModel):
 
 
 class ProjectView(BaseModel):
-    """A project as it stands, with the newest of its observations."""
+    """A project as it stands, with the newest of its observations.
+
+    `breaches` is the work that began before a gate had said so, `open_conditions` what a project can't be closed with.
+    """
 
     project: ProjectId
     portfolio: PortfolioId
@@ -346,6 +361,8 @@ class ProjectView(BaseModel):
     charter: Charter
     methodology: Methodology | None
     phases: tuple[PhaseView, ...]
+    breaches: tuple[GateBreached, ...]
+    open_conditions: tuple[OpenCondition, ...]
     attributes: tuple[Attribute, ...]
     milestones: tuple[MilestoneSet, ...]
     observations: int
@@ -415,6 +432,8 @@ async def get_project(ask: Ask, project: UUID) -> ProjectView:
             PhaseView(code=phase.code, name=phase.name, gate=phase.gate, progress=record.progress[phase.code])
             for phase in record.phases
         ),
+        breaches=tuple(record.breaches.values()),
+        open_conditions=tuple(sorted(record.open_conditions)),
         attributes=registered.attributes,
         milestones=tuple(record.milestones.values()),
         observations=len(record.observations),
@@ -482,6 +501,39 @@ async def complete_phase(call: Call[PhaseRequest]) -> AnyIntent:
 
 
 @api.command(
+    "/projects/{project}/work-reports",
+    operation="reportWork",
+    body=WorkReportRequest,
+    action="work.report",
+    refusals=(ProjectNotKnown, PhaseNotOfProject, WorkNotYetBegun),
+)
+async def report_work(call: Call[WorkReportRequest]) -> AnyIntent:
+    """Report that work in a phase has begun; where no gate had said so on that day, this is a breach of the gate.
+
+    The gate is the phase's own, else the last one before it. Where it had said so, or there is none, nothing is
+    recorded. A breach begins no phase, and is recorded once for each phase and day.
+    """
+    body = call.body
+    project = ProjectId(call.path_id("project"))
+    time_zone = await time_zone_of(call.ledger, project)
+    if time_zone is None:
+        raise not_found("project", project)
+    day_begins, day_ends = moments_of(time_zone, body.began_on)
+    return _to_project(
+        call,
+        ReportWork(
+            phase=body.phase,
+            began_on=body.began_on,
+            day_begins=day_begins,
+            day_ends=day_ends,
+            today=day_in(time_zone, call.now),
+            reported_by=call.subject,
+            remark=body.remark,
+        ),
+    )
+
+
+@api.command(
     "/projects/{project}/holds",
     operation="holdProject",
     body=ReasonRequest,
@@ -522,7 +574,7 @@ async def terminate_project(call: Call[ReasonRequest]) -> AnyIntent:
     operation="completeProject",
     body=SummaryRequest,
     action="project.complete",
-    refusals=(ProjectNotKnown, ProjectEnded, ProjectOnHold, PhasesNotComplete),
+    refusals=(ProjectNotKnown, ProjectEnded, ProjectOnHold, PhasesNotComplete, ClosureWithOpenConditions),
 )
 async def complete_project(call: Call[SummaryRequest]) -> AnyIntent:
     """Declare that a project has reached its end."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from govevents.approvals import ReviewConcluded
+from govevents.approvals import ConditionClosed, ConditionLapsed, ConditionWaived, ReviewConcluded
 from govkernel.processes import Reacts, ServiceDefinition
 from projects.application.reactions import react
 from projects.domain.portfolio import PORTFOLIO
@@ -16,5 +16,11 @@ PROJECTS: Final = ServiceDefinition(
     api=api,
     policy=Path(__file__).with_name("policy.toml"),
     aggregates=(PORTFOLIO, PROGRAMME, PROJECT),
-    reactions=(Reacts(service="approvals", events=(ReviewConcluded,), react=react),),
+    reactions=(
+        Reacts(
+            service="approvals",
+            events=(ReviewConcluded, ConditionClosed, ConditionWaived, ConditionLapsed),
+            react=react,
+        ),
+    ),
 )
