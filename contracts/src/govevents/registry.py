@@ -25,10 +25,9 @@ def _reads(reader: str, source: str, *events: type[object]) -> Subscription:
     return Subscription(reader, source, frozenset(event_type(each).full_name for each in events))
 
 
-def _all_of(reader: str, source: str) -> Subscription:
-    return Subscription(
-        reader, source, frozenset(name for name, cls in CATALOGUE.events.items() if event_type(cls).service == source)
-    )
+def _all_of(reader: str, source: str, *, besides: tuple[type[object], ...] = ()) -> Subscription:
+    every = {name for name, cls in CATALOGUE.events.items() if event_type(cls).service == source}
+    return Subscription(reader, source, frozenset(every - {event_type(each).full_name for each in besides}))
 
 
 _NODES: Final = (
@@ -73,7 +72,8 @@ CONSUMERS: Final = (
     _reads("reporting", "projects", *_NODES),
     _reads("reporting", "approvals", *_ROLES),
     _reads("reporting", "projections", projections.KpiMeasured),
-    _all_of("projections", "projects"),
+    # Conditions are read from approvals, which says more of them.
+    _all_of("projections", "projects", besides=(projects.ConditionsSet, projects.ConditionSettled)),
     _reads(
         "projections",
         "approvals",

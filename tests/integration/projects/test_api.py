@@ -1,15 +1,27 @@
 """Portfolios, programmes and projects over HTTP, down to a real PostgreSQL."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from tests.support.services import Service, done, problem, subject
 from tests.support.streams import Stream
 
-from govevents.approvals import Ending, Outcome, ReviewConcluded, ReviewKind, Role, Tally
+from govevents.approvals import (
+    Condition,
+    ConditionClosed,
+    ConditionLapsed,
+    Ending,
+    OnLapse,
+    Outcome,
+    ReviewConcluded,
+    ReviewKind,
+    Role,
+    Tally,
+)
 from govevents.document import Origin
 from govkernel.domain import PortfolioId, ProjectId
 
@@ -43,12 +55,37 @@ async def a_project(service: Service, portfolio: str, **changed: Any) -> str:
     return str(done(await service.root.post("/projects", json=project_body(portfolio, **changed)), 201)["stream"])
 
 
-async def gate_says(service: Service, portfolio: str, project: str, gate: str | None, outcome: Outcome) -> None:
-    kind = ReviewKind.CLOSURE if gate is None else ReviewKind.GATE
-    tally = Tally(1, 1, 1, 0, 0, 0, 0)
-    known = (ProjectId(UUID(project)), PortfolioId(UUID(portfolio)))
-    concluded = ReviewConcluded(*known, kind, gate, outcome, Ending.DECIDED, tally, (), None, datetime.now(UTC))
-    await service.hear(Stream("approvals").event(concluded))
+async def gate_says(
+    service: Service,
+    portfolio: str,
+    project: str,
+    gate: str | None,
+    outcome: Outcome,
+    *,
+    kind: ReviewKind = ReviewKind.CLOSURE,
+    conditions: int = 0,
+) -> Stream:
+    """Let a gate, or a review of another kind, decide now; its stream can go on to speak of its conditions."""
+    review, now = Stream("approvals", time=datetime.now(UTC)), datetime.now(UTC)
+    concluded = ReviewConcluded(
+        project=ProjectId(UUID(project)),
+        portfolio=PortfolioId(UUID(portfolio)),
+        kind=kind if gate is None else ReviewKind.GATE,
+        gate=gate,
+        about=None,
+        waives=None,
+        outcome=outcome,
+        ending=Ending.DECIDED,
+        because="",
+        tally=Tally(1, 1, 1, 0, 0, 0, 0, 0),
+        conditions=(Condition("Settle the easement.", subject("max"), now.date(), "", OnLapse.HOLD, None),)
+        * conditions,
+        breaches=(),
+        body=None,
+        submitted_at=now,
+    )
+    await service.hear(review.event(concluded, later=timedelta()))
+    return review
 
 
 async def everyone(service: Service, node: str) -> None:
@@ -197,6 +234,81 @@ async def test_a_gate_can_hold_and_kill_a_project(service: Service) -> None:
     assert problem(amended, 409, "project-ended")["facts"] == {"state": "terminated"}
 
 
+async def test_work_that_a_gate_had_not_said_may_begin_is_a_breach_once_for_each_day(service: Service) -> None:
+    portfolio = await a_portfolio(service)
+    project = await a_project(service, portfolio)
+    await everyone(service, portfolio)
+    manager = await service.client("max")
+    gated = next(each for each in done(await manager.get(f"/projects/{project}"))["phases"] if each["gate"])
+    path = f"/projects/{project}/work-reports"
+    seen = {"phase": gated["code"], "began_on": "2025-03-03", "remark": "Diggers on site."}
+    said = done(await manager.post(path, json=seen))
+    assert said["events"] == [{"id": f"{project}@2", "type": "projects.GateBreached"}]
+    assert done(await manager.post(path, json={**seen, "remark": "Still there."}))["events"] == []
+    done(await manager.post(path, json={**seen, "began_on": "2025-03-04"}))
+    shown = done(await manager.get(f"/projects/{project}"))
+    assert [(each["gate"], each["began_on"]) for each in shown["breaches"]] == [
+        (gated["gate"], "2025-03-03"),
+        (gated["gate"], "2025-03-04"),
+    ]
+    assert shown["breaches"][0]["reported_by"] == str(subject("max"))
+    assert {each["code"]: each["progress"] for each in shown["phases"]}[gated["code"]] == "waiting"
+
+
+async def test_work_is_judged_by_the_day_on_which_the_gate_decided(service: Service) -> None:
+    portfolio = await a_portfolio(service)
+    project = await a_project(service, portfolio)
+    await everyone(service, portfolio)
+    manager = await service.client("max")
+    gated = next(each for each in done(await manager.get(f"/projects/{project}"))["phases"] if each["gate"])
+    await gate_says(service, portfolio, project, gated["gate"], Outcome.GO)
+    path, today = f"/projects/{project}/work-reports", datetime.now(ZoneInfo("Australia/Melbourne")).date()
+    on_the_day = {"phase": gated["code"], "began_on": str(today)}
+    assert done(await manager.post(path, json=on_the_day))["events"] == []
+    before = {**on_the_day, "began_on": str(today - timedelta(days=2))}
+    assert len(done(await manager.post(path, json=before))["events"]) == 1
+    for began_on in ("0001-01-01", "0001-01-02"):
+        assert len(done(await manager.post(path, json={**on_the_day, "began_on": began_on}))["events"]) == 1
+    for to_come in (str(today + timedelta(days=2)), "9999-12-31"):
+        refused = problem(await manager.post(path, json={**on_the_day, "began_on": to_come}), 409, "work-not-yet-begun")
+        assert refused["facts"]["began_on"] == to_come
+    problem(await manager.post(path, json={**on_the_day, "phase": "nowhere"}), 409, "phase-not-of-project")
+    problem(await (await service.client("vic")).post(path, json=on_the_day), 403, "not-allowed")
+
+
+async def test_a_condition_that_lapses_into_hold_holds_its_project(service: Service) -> None:
+    portfolio = await a_portfolio(service)
+    project = await a_project(service, portfolio)
+    await everyone(service, portfolio)
+    sponsor = await service.client("sol")
+    review = await gate_says(service, portfolio, project, "G1", Outcome.CONDITIONAL_GO, conditions=1)
+    told = (ProjectId(UUID(project)), PortfolioId(UUID(portfolio)), 1, subject("max"), datetime.now(UTC).date())
+    await service.hear(review.event(ConditionLapsed(*told, OnLapse.HOLD, None)))
+    shown = done(await sponsor.get(f"/projects/{project}"))
+    assert shown["status"] == "on_hold"
+    assert shown["open_conditions"] == [{"review": str(review.stream), "condition": 1}]
+    held = (await service.runtime.ledger.events(UUID(project)))[-1]
+    assert held.envelope.causationid == f"{review.stream}@2"
+
+
+async def test_a_project_with_an_open_condition_is_not_closed(service: Service) -> None:
+    portfolio = await a_portfolio(service)
+    project = await a_project(service, portfolio, methodology=None)
+    await everyone(service, portfolio)
+    sponsor = await service.client("sol")
+    review = await gate_says(
+        service, portfolio, project, None, Outcome.CONDITIONAL_GO, kind=ReviewKind.BUDGET, conditions=1
+    )
+    closing = f"/projects/{project}/completions"
+    said = problem(await sponsor.post(closing, json={"summary": "Done?"}), 409, "closure-with-open-conditions")
+    assert said["facts"] == {"conditions": f"1 of review {review.stream}"}
+    await gate_says(service, portfolio, project, None, Outcome.GO)
+    assert done(await sponsor.get(f"/projects/{project}"))["status"] == "active"
+    await service.hear(review.event(ConditionClosed(ProjectId(UUID(project)), 1, (), "Signed.")))
+    done(await sponsor.post(closing, json={"summary": "Done."}))
+    assert done(await sponsor.get(f"/projects/{project}"))["status"] == "completed"
+
+
 async def test_people_hold_resume_amend_and_terminate(service: Service) -> None:
     portfolio = await a_portfolio(service)
     project = await a_project(service, portfolio)
@@ -274,6 +386,7 @@ async def test_a_milestone_is_reached_by_the_day_in_the_portfolio_s_time_zone(se
         "moves",
         "phase-starts",
         "phase-completions",
+        "work-reports",
         "holds",
         "resumptions",
         "terminations",
@@ -289,6 +402,7 @@ async def test_what_is_not_known_or_is_something_else_is_not_found(service: Serv
         "moves": {"parent": portfolio},
         "phase-starts": {"phase": "initiation"},
         "phase-completions": {"phase": "initiation"},
+        "work-reports": {"phase": "initiation", "began_on": "2025-03-03"},
         "completions": {"summary": ""},
         "observations": {"reported_on": "2014-05-01", "source": SOURCE},
         "milestones": {"milestone": "built", "basis": "planned", "date": "2014-05-01"},
@@ -297,7 +411,7 @@ async def test_what_is_not_known_or_is_something_else_is_not_found(service: Serv
     pmo = await service.client("pia")
     for unknown in (uuid4(), "nonsense"):
         problem(await pmo.post(f"/projects/{unknown}/{path}", json=body), 404, "not-found")
-    kind = "not-found" if path == "milestones" else "of-another-kind"
+    kind = "not-found" if path in {"milestones", "work-reports"} else "of-another-kind"
     problem(await pmo.post(f"/projects/{portfolio}/{path}", json=body), 404, kind)
 
 
