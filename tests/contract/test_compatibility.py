@@ -143,12 +143,12 @@ def test_a_missing_file_is_found(tmp_path: Path, file: str, complaint: str, caps
 
 
 def test_an_edited_schema_is_found(tmp_path: Path) -> None:
-    path = published(tmp_path) / "schemas" / "approvals.VoteCast.v1.json"
+    path = published(tmp_path) / "schemas" / "approvals.VoteCast.v2.json"
     schema = json.loads(path.read_text("utf-8"))
     edited = copy.deepcopy(schema)
     edited["required"].remove("reason")
     path.write_text(json.dumps(edited), encoding="utf-8")
-    assert any("approvals.VoteCast version 1: /required" in problem for problem in Published(tmp_path).check())
+    assert any("approvals.VoteCast version 2: /required" in problem for problem in Published(tmp_path).check())
 
 
 def test_an_edited_asyncapi_document_is_found(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_sample_holds_the_bytes_that_would_be_written_again(key: tuple[str, in
 
 def test_a_sample_is_never_written_again(tmp_path: Path) -> None:
     Published(tmp_path).generate()
-    sample = tmp_path / "samples" / "approvals.VoteCast.v1.json"
+    sample = tmp_path / "samples" / "approvals.VoteCast.v2.json"
     sample.write_bytes(b"as it was released")
     assert Published(tmp_path).generate() == []
     assert sample.read_bytes() == b"as it was released"
@@ -71,10 +71,10 @@ def test_a_sample_is_never_written_again(tmp_path: Path) -> None:
 
 def test_an_event_that_no_ledger_has_may_be_written_anew(tmp_path: Path) -> None:
     Published(tmp_path).generate()
-    sample = tmp_path / "samples" / "approvals.VoteCast.v1.json"
+    sample = tmp_path / "samples" / "approvals.VoteCast.v2.json"
     good = sample.read_bytes()
     sample.write_bytes(b"as it was drafted")
-    assert Published(tmp_path).generate(["approvals.VoteCast"]) == ["samples/approvals.VoteCast.v1.json"]
+    assert Published(tmp_path).generate(["approvals.VoteCast"]) == ["samples/approvals.VoteCast.v2.json"]
     assert sample.read_bytes() == good
 
 
