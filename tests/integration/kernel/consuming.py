@@ -153,7 +153,7 @@ class World:
         for _ in range(length):
             last = made[-1] if made else after
             version = last.version + 1 if last else 1
-            other = ReviewEscalated(ProjectId(stream), "") if version % 3 == 0 else None
+            other = ReviewEscalated(ProjectId(stream), "", None, None, ()) if version % 3 == 0 else None
             made.append(document(self.service, stream, version, last.hash if last else None, event=other))
         return made
 

@@ -21,7 +21,8 @@ SUBSCRIBES = frozenset({"approvals.ReviewWithdrawn"})
 
 
 def document(stream: UUID, version: int, previous: bytes | None, *, reason: str = "", other: bool = False) -> Document:
-    event = (ReviewEscalated if other else ReviewWithdrawn)(ProjectId(stream), reason)
+    project = ProjectId(stream)
+    event = ReviewEscalated(project, reason, None, None, ()) if other else ReviewWithdrawn(project, reason)
     return encode(
         event,
         service="approvals",
