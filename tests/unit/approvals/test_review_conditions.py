@@ -172,7 +172,7 @@ def test_a_condition_set_before_conditions_lapsed_does_not() -> None:
     history = (*OPENED, vote("ana", CONDITIONALLY, old), vote("bo", APPROVE))
     ended = (*history, concluded(Outcome.CONDITIONAL_GO, old, approve=1, conditionally=1))
     review.given(*ended).when(LapseCondition(1, OVER + timedelta(days=999))).then_nothing()
-    assert REVIEW.deadlines(ended[-1]) == ()  # type: ignore[arg-type]
+    assert REVIEW.deadlines(ended[-1]) == ()
 
 
 def test_a_condition_that_has_lapsed_can_still_be_met_or_waived() -> None:
@@ -221,4 +221,4 @@ def test_a_project_leads_to_its_open_conditions_until_each_has_ended() -> None:
         ((*CONDITIONAL, CLOSED), False),
         ((*CONDITIONAL, WAIVED), False),
     ]:
-        assert (link in REVIEW.links(REVIEW.fold(history))) is found  # type: ignore[arg-type]
+        assert (link in REVIEW.links(REVIEW.fold(history))) is found

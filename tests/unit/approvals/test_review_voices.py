@@ -229,7 +229,7 @@ def test_a_recused_person_carries_nobodys_vote() -> None:
 
 def test_what_a_delegate_said_falls_with_the_delegators_recusal() -> None:
     history = (*OPENED, delegated("dee"), recused("ana"))
-    state = REVIEW.fold(history)  # type: ignore[arg-type]
+    state = REVIEW.fold(history)
     assert state.ballot.votes == {}  # type: ignore[union-attr]
 
 
@@ -247,8 +247,8 @@ def test_revoking_marks_the_votes_that_stand_under_the_delegation() -> None:
 
 def test_a_review_is_found_from_the_delegation_that_a_vote_stands_under() -> None:
     link = Link(VOTED_UNDER, DELEGATION)
-    assert link in REVIEW.links(REVIEW.fold((*OPENED, delegated("dee"))))  # type: ignore[arg-type]
-    assert link not in REVIEW.links(REVIEW.fold((*OPENED, delegated("dee"), vote("ana", APPROVE))))  # type: ignore[arg-type]
+    assert link in REVIEW.links(REVIEW.fold((*OPENED, delegated("dee"))))
+    assert link not in REVIEW.links(REVIEW.fold((*OPENED, delegated("dee"), vote("ana", APPROVE))))
 
 
 def test_an_alternate_speaks_for_the_seat_while_its_holder_does_not() -> None:
@@ -276,9 +276,9 @@ def test_a_seat_whose_alternates_are_recused_too_is_empty() -> None:
 
 
 def test_what_an_alternate_said_stands_when_the_holder_is_recused_but_not_when_they_are() -> None:
-    state = REVIEW.fold((*WITH_ALTERNATES, standing_in("alf"), recused("ana")))  # type: ignore[arg-type]
+    state = REVIEW.fold((*WITH_ALTERNATES, standing_in("alf"), recused("ana")))
     assert list(state.ballot.votes) == [person("ana")]  # type: ignore[union-attr]
-    state = REVIEW.fold((*WITH_ALTERNATES, standing_in("alf"), recused("alf")))  # type: ignore[arg-type]
+    state = REVIEW.fold((*WITH_ALTERNATES, standing_in("alf"), recused("alf")))
     assert state.ballot.votes == {}  # type: ignore[union-attr]
 
 
@@ -298,7 +298,7 @@ def test_votes_of_a_panel_that_could_not_decide_do_not_count_before_the_next() -
     panel = Panel(BOARD, (elector("bo"), elector("kim")), EXCLUDED)
     up = ReviewEscalated(PROJECT, "nobody", panel, None, ())
     history = (DRAFTED, replace(submitted("ana", "bo", "cy"), escalation=panel), vote("bo", APPROVE), up)
-    state = REVIEW.fold(history)  # type: ignore[arg-type]
+    state = REVIEW.fold(history)
     assert state.ballot.votes == {}  # type: ignore[union-attr]
     review.given(*history).when(cast("ana", APPROVE)).then_refused(NotAnElector)
 

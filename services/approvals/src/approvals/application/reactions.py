@@ -75,8 +75,8 @@ def react(recorded: Recorded[Any], find: Mapping[Link, tuple[UUID, ...]]) -> tup
             # A report's figures name another cause, and are none of a review's business.
             awaiting = {str(review): review for review in find[Link(AWAITS_MEASURES, project)]}
             review = awaiting.get(cause.partition("@")[0])
-            noted = NoteMeasure(_measure(recorded.event, recorded), recorded.envelope.time)
-            return () if review is None else (Reaction(REVIEW, review, noted),)
+            noting = NoteMeasure(_measure(recorded.event, recorded), recorded.envelope.time)
+            return () if review is None else (Reaction(REVIEW, review, noting),)
         case ReviewConcluded(waives=ConditionOf() as waived, outcome=Outcome.GO, because=because):
             return (Reaction(REVIEW, waived.review, WaiveCondition(waived.condition, _seen(recorded), because)),)
         case _:
