@@ -28,7 +28,12 @@ PEOPLE: Final[Mapping[str, Role]] = {
 }
 """Who has which role at the portfolio; max manages the project, sol sponsors it."""
 BOARD: Final = ("ana", "bo", "cy")
-EVIDENCE: Final = {"title": "Business case", "uri": "https://documents.example/case", "sha256": "a" * 64}
+EVIDENCE: Final = {
+    "title": "Business case",
+    "uri": "https://documents.example/case",
+    "sha256": "a" * 64,
+    "kind": "business_case",
+}
 VOTE: Final = {"choice": "approve", "reason": "The case holds."}
 CHARTER: Final = Charter("Replace the main.", subject("sol"), subject("max"), Money(Decimal("2500000.00"), "AUD"))
 DAY: Final = "2020-01-01"

@@ -14,12 +14,17 @@ from approvals.domain.body import (
     BODY,
     BodyNotKnown,
 )
+from approvals.domain.delegation import NotTheDelegate
 from approvals.domain.review import (
+    DecidesForOwnBenefit,
+    DelegatorMayNotVote,
     NotAnElector,
+    OneVoiceOnly,
     ProjectManagerMayNotVote,
     SecondAccount,
     SponsorMayNotVote,
     SubmitterMayNotVote,
+    VoterIsRecused,
 )
 from govevents.document import Origin
 from govkernel.domain import (
@@ -72,6 +77,11 @@ api = ServiceApi(
         SponsorMayNotVote: 403,
         NotAnElector: 403,
         SecondAccount: 403,
+        VoterIsRecused: 403,
+        OneVoiceOnly: 403,
+        NotTheDelegate: 403,
+        DelegatorMayNotVote: 403,
+        DecidesForOwnBenefit: 403,
     },
 )
 
