@@ -27,6 +27,7 @@ class Gatehouse:
 
     portfolios: dict[str, str] = field(default_factory=dict)
     projects: dict[str, str] = field(default_factory=dict)
+    bodies: dict[str, str] = field(default_factory=dict)
     taken: list[tuple[str, Any]] = field(default_factory=list)
     headers: list[httpx2.Headers] = field(default_factory=list)
     answers: dict[str, tuple[datetime, httpx2.Response]] = field(default_factory=dict)
@@ -53,6 +54,8 @@ class Gatehouse:
         path = request.url.path
         if path == "/portfolios":
             items = [{"portfolio": known, "name": name} for name, known in self.portfolios.items()]
+        elif path == "/bodies":
+            items = [{"body": known, "name": name} for name, known in self.bodies.items()]
         else:
             assert path == "/projects", path
             items = [{"project": known, "reference": reference} for reference, known in self.projects.items()]

@@ -75,6 +75,40 @@ def test_a_clean_dry_run_ends_with_0(files: tuple[str, str], capsys: pytest.Capt
     assert "projects" in capsys.readouterr().out
 
 
+def test_a_dry_run_of_bands_tells_each_fault_and_one_without_faults_ends_with_0(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bands", "publish", files[0], "--portfolio", "Works", "--dry-run"]
+    Path(files[0]).write_text("body,upper,currency,inclusive\nBoard,5,AUD,often\n", encoding="utf-8")
+    assert main([*arguments, "--json"]) == Exit.PROBLEMS
+    (fault,) = document(capsys)["problems"]
+    assert (fault["row"], fault["column"], fault["value"], fault["remedy"]) == (
+        2,
+        "inclusive",
+        "often",
+        "write yes or no",
+    )
+    assert main(arguments) == Exit.PROBLEMS
+    assert "often" in capsys.readouterr().out
+    Path(files[0]).write_text("body,upper,currency,inclusive\nBoard,5,AUD,no\nCabinet,,,\n", encoding="utf-8")
+    assert main(arguments) == Exit.OK
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert {"Would be published", "Board 5 AUD no", "Cabinet without limit"} <= set(shown)
+
+
+def test_a_dry_run_of_policies_names_them(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path(files[1]).write_text(
+        "policies: [{kind: gate, gate: G1, electorate: {roles: [approver]}, "
+        "quorum: {minimum: 1, share: 0.5}, rule: majority}]",
+        encoding="utf-8",
+    )
+    arguments = ["policies", "publish", files[1], "--portfolio", "Works", "--dry-run"]
+    assert main([*arguments, "--json"]) == Exit.OK
+    assert document(capsys)["policies"] == ["gate G1"]
+    assert main(arguments) == Exit.OK
+    assert "gate G1" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -97,6 +131,12 @@ def test_a_clean_dry_run_ends_with_0(files: tuple[str, str], capsys: pytest.Capt
         (["projections", "rollback", "nodes"], "--reason"),
         (["projections", "rollback", "nodes", "--reason", " "], "why"),
         (["projections", "diff"], "'name'"),
+        (["bands", "publish", "{file}", "--dry-run"], "--portfolio"),
+        (["policies", "publish", "{file}", "--portfolio", "Works"], "projects.csv"),
+        (["policies", "publish", "{mapping}", "--portfolio", "Works"], "policies"),
+        (["policies", "show", "--portfolio", "Works", "--gate", "G1"], "--kind"),
+        (["policies", "show", "--portfolio", "Works", "--editions"], "--kind"),
+        (["policies", "show", "--portfolio", "Works", "--kind", "coffee"], "coffee"),
         (["events", "tail", "--service", "payroll"], "payroll"),
         (["events", "show", "not-an-id"], "'stream'"),
         (["up", "--json"], "--detach"),
@@ -114,7 +154,15 @@ def test_wrong_use_ends_with_2_and_says_what_is_wrong(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["status"], ["events", "tail"], ["kpi", "list"], ["projections", "status"], ["token", "ana"]],
+    [
+        ["status"],
+        ["events", "tail"],
+        ["kpi", "list"],
+        ["projections", "status"],
+        ["token", "ana"],
+        ["bands", "show", "--portfolio", "Works"],
+        ["policies", "show", "--portfolio", "Works"],
+    ],
 )
 def test_a_system_that_is_away_ends_with_3_and_one_document(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import typer
 
-from gov.cli import bringing_in, consumers, events, kpi, local, log, parked, projections, relay
+from gov.cli import bands, bringing_in, consumers, events, kpi, local, log, parked, policies, projections, relay
 from gov.cli.output import Exit, Output
 from gov.client import Misconfigured, NotRunning, Refused, Unavailable
 from gov.demo.play import ReactionMissing
 from gov.imports.mapping import MappingRefused
+from gov.imports.policies import PoliciesRefused
 from gov.imports.table import TableRefused
 from gov.runtime.jars import JarRefused
 from gov.runtime.java import JavaNotFound
@@ -47,8 +48,10 @@ app.add_typer(consumers.app, name="consumers")
 app.add_typer(log.app, name="log")
 app.add_typer(relay.app, name="relay")
 app.add_typer(kpi.app, name="kpi")
+app.add_typer(bands.app, name="bands")
+app.add_typer(policies.app, name="policies")
 
-WRONG_USE = (Misconfigured, MappingRefused, TableRefused)
+WRONG_USE = (Misconfigured, MappingRefused, TableRefused, PoliciesRefused)
 PROBLEMS = (AlreadyRunning, JavaNotFound)
 AWAY = (Unavailable, NotRunning, ReactionMissing, StartFailed, SystemDied, PostgresError, KafkaError, JarRefused)
 

@@ -22,7 +22,6 @@ File = Annotated[Path, typer.Argument(help="CSV (UTF-8) or XLSX.", exists=True, 
 Mapping = Annotated[
     Path, typer.Option("--mapping", help="What each column means (YAML).", exists=True, dir_okay=False, readable=True)
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent and what can't be, and send nothing.")]
 Report = Annotated[Path | None, typer.Option("--report", help="Write the result to this file, too (JSON).")]
 
 
@@ -31,7 +30,7 @@ def projects(
     file: File,
     *,
     mapping: Mapping,
-    dry_run: DryRun = False,
+    dry_run: options.DryRun = False,
     report: Report = None,
     as_: options.As = options.ADMINISTRATOR,
     json: options.Json = False,
@@ -53,7 +52,7 @@ def gates(
     file: File,
     *,
     mapping: Mapping,
-    dry_run: DryRun = False,
+    dry_run: options.DryRun = False,
     report: Report = None,
     as_: options.As = options.ADMINISTRATOR,
     json: options.Json = False,

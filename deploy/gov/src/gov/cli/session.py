@@ -75,8 +75,11 @@ async def result_of(
 
 async def node_id(client: Client, node: str | None) -> str | None:
     """The id of a node that is given by id or, being a portfolio, by name. Raises Misconfigured where there is none."""
-    if node is None:
-        return None
+    return None if node is None else await portfolio_id(client, node, option="--node")
+
+
+async def portfolio_id(client: Client, node: str, *, option: str = "--portfolio") -> str:
+    """The id that is given, or that of the portfolio of this name. Raises Misconfigured where there is none."""
     try:
         return str(UUID(node))
     except ValueError:
@@ -87,4 +90,4 @@ async def node_id(client: Client, node: str | None) -> str | None:
             return str(item["portfolio"])
         names.append(item["name"])
     known = ", ".join(map(repr, sorted(names))) or "none yet"
-    raise Misconfigured(f"--node: there is no portfolio {node!r}; give an id, or one of: {known}")
+    raise Misconfigured(f"{option}: there is no portfolio {node!r}; give an id, or one of: {known}")

@@ -66,6 +66,21 @@ class Plan:
     problems: tuple[Problem, ...] = ()
 
 
+def exact_decimal(cell: str) -> Decimal | None:
+    """The number in a cell with the file's own digits, only an exponent written out. None where there is none."""
+    if not NUMBER.fullmatch(cell):
+        return None
+    exact = Decimal(format(Decimal(cell), "f"))
+    fits = len(exact.as_tuple().digits) <= ALLOWED_DIGITS and len(format(exact, "f")) <= ALLOWED_DIGITS + 2
+    return exact if fits else None
+
+
+def not_a_number(row: Row, column: str) -> Problem:
+    """What is said of a cell that holds no number."""
+    remedy = "write digits with a decimal point, such as 1234.50"
+    return Problem(row.number, column, row[column], "not a number", remedy)
+
+
 class _Reader:
     """Reads cells exactly as the mapping says, and keeps what can't be read."""
 
@@ -93,17 +108,9 @@ class _Reader:
         cell = row[column]
         if not cell:
             return None
-        # The file's own digits are kept; only an exponent is written out.
-        exact = Decimal(format(Decimal(cell), "f")) if NUMBER.fullmatch(cell) else None
-        if (
-            exact is None
-            or len(exact.as_tuple().digits) > ALLOWED_DIGITS
-            or len(format(exact, "f")) > ALLOWED_DIGITS + 2
-        ):
-            self.problems.append(
-                Problem(row.number, column, cell, "not a number", "write digits with a decimal point, such as 1234.50")
-            )
-            return None
+        exact = exact_decimal(cell)
+        if exact is None:
+            self.problems.append(not_a_number(row, column))
         return exact
 
     def money(self, row: Row, column: str | None, currency: str) -> dict[str, str] | None:

@@ -71,16 +71,7 @@ class Result:
                 "with_problems": len(faulty - {THE_MAPPING}),
             },
             "events": self.events,
-            "problems": [
-                {
-                    "row": problem.row,
-                    "column": problem.column,
-                    "value": problem.value,
-                    "reason": problem.reason,
-                    "remedy": problem.remedy,
-                }
-                for problem in self.problems
-            ],
+            "problems": [problem.as_json() for problem in self.problems],
             "stopped": self.stopped,
         }
 

@@ -25,6 +25,16 @@ class Problem:
     reason: str
     remedy: str
 
+    def as_json(self) -> dict[str, object]:
+        """The problem for machines."""
+        return {
+            "row": self.row,
+            "column": self.column,
+            "value": self.value,
+            "reason": self.reason,
+            "remedy": self.remedy,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
