@@ -142,6 +142,20 @@ def test_a_condition_reminds_its_owner_and_lapses_at_the_end_of_its_day() -> Non
     assert REVIEW.on_deadline("condition_lapse/12", OVER) == LapseCondition(12, OVER)
 
 
+def test_nobody_is_reminded_at_once_of_a_condition_that_is_due_soon() -> None:
+    soon = condition("Finish the trial", "mia", TODAY + timedelta(days=5))
+    assert soon.lapses_at is not None
+    history = under(replace(ANY_CONDITIONS, reminder_days=(14, 1)))
+    events = review.given(*history, vote("bo", APPROVE)).when(cast("ana", CONDITIONALLY, soon)).events
+    assert events is not None
+    assert events[1] == concluded(
+        Outcome.CONDITIONAL_GO,
+        replace(soon, reminders=(soon.lapses_at - timedelta(days=1),)),
+        approve=1,
+        conditionally=1,
+    )
+
+
 def test_an_owner_is_reminded_while_the_condition_is_open() -> None:
     reminded = ConditionReminded(PROJECT, 1, account("mia"), date(2026, 6, 30))
     review.given(*CONDITIONAL).when(RemindOfCondition(1)).then(reminded)

@@ -804,7 +804,7 @@ def _open(review: Submitted, at: datetime) -> tuple[Event, ...]:
     missed = deciding_failures(ballot.submitted.criteria, measures)
     if missed:
         because = f"Criterion {', '.join(missed)} decides by itself and is not met."
-        return opened, _conclusion(after, _Verdict.FAILED, Ending.CRITERION, because)
+        return opened, _conclusion(after, _Verdict.FAILED, Ending.CRITERION, because, at)
     return opened, *_settle(after, at)
 
 
@@ -1133,7 +1133,7 @@ def _settle(review: Open, at: datetime) -> tuple[Event, ...]:
         case [_Verdict.UNSPOKEN]:
             return _escalate(review, "All of the electorate have abstained.", at)
         case [verdict]:
-            return (_conclusion(review, verdict, Ending.DECIDED, _why(ballot, verdict)),)
+            return (_conclusion(review, verdict, Ending.DECIDED, _why(ballot, verdict), at),)
         case _:
             return ()
 
@@ -1144,7 +1144,7 @@ def _conclude_at_time_limit(review: Open, at: datetime) -> tuple[Event, ...]:
     if _heard(ballot):
         verdict = _verdict(ballot, [vote.choice for vote in ballot.votes.values()])
         if verdict is not _Verdict.UNSPOKEN:
-            return (_conclusion(review, verdict, Ending.TIME_LIMIT, _why(ballot, verdict)),)
+            return (_conclusion(review, verdict, Ending.TIME_LIMIT, _why(ballot, verdict), at),)
     reason = (
         f"The time limit was reached without a result: {len(ballot.votes)} votes were cast, {needed(ballot)} "
         f"are needed, and {len(_silent_veto_holders(ballot))} holders of a veto were silent."
@@ -1236,14 +1236,18 @@ def _why(ballot: Ballot, verdict: _Verdict) -> str:
     return f"{wanted}, and it {'does' if verdict is _Verdict.PASSED else 'does not'} come to that: {said}"
 
 
-def _conclusion(review: Open, verdict: _Verdict, ending: Ending, because: str) -> ReviewConcluded:
+def _conclusion(review: Open, verdict: _Verdict, ending: Ending, because: str, at: datetime) -> ReviewConcluded:
     drafted, ballot = review.drafted, review.ballot
     submitted = ballot.submitted
     conditions: tuple[Condition, ...] = ()
     outcome = submitted.failed_outcome
     if verdict is _Verdict.PASSED:
         # What two voters ask for in the same words is one condition.
-        conditions = tuple(dict.fromkeys(each for vote in ballot.votes.values() for each in vote.conditions))
+        wanted = dict.fromkeys(each for vote in ballot.votes.values() for each in vote.conditions)
+        # Of a condition that is due soon nobody is reminded at once, as if that were early.
+        conditions = tuple(
+            replace(each, reminders=tuple(reminder for reminder in each.reminders if reminder > at)) for each in wanted
+        )
         outcome = Outcome.CONDITIONAL_GO if conditions else submitted.proposed
     return ReviewConcluded(
         project=drafted.project,
