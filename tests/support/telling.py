@@ -284,7 +284,6 @@ class Teller:
         moment: datetime,
         *,
         gate: str | None = "G1",
-        kind: approvals.ReviewKind = approvals.ReviewKind.GATE,
         outcome: approvals.Outcome = approvals.Outcome.GO,
         due: date | None = None,
         conditions: tuple[approvals.Condition, ...] = (),
@@ -295,14 +294,41 @@ class Teller:
         if due is not None:
             conditions = (*conditions, condition(due))
         voted = self.voted(review, project, moment)
+        ended = self.ended(
+            review,
+            portfolio,
+            project,
+            moment,
+            gate=gate,
+            outcome=approvals.Outcome.CONDITIONAL_GO if conditions else outcome,
+            conditions=conditions,
+            breaches=breaches,
+            body=body,
+        )
+        return [voted, ended]
+
+    def ended(
+        self,
+        review: Stream,
+        portfolio: UUID,
+        project: UUID,
+        moment: datetime,
+        *,
+        gate: str | None = "G1",
+        outcome: approvals.Outcome = approvals.Outcome.GO,
+        conditions: tuple[approvals.Condition, ...] = (),
+        breaches: tuple[approvals.Breach, ...] = (),
+        body: UUID | None = None,
+    ) -> Recorded[Any]:
+        """A review has its outcome, from votes that are told already."""
         ended = approvals.ReviewConcluded(
             project=ProjectId(project),
             portfolio=PortfolioId(portfolio),
-            kind=kind,
+            kind=approvals.ReviewKind.GATE,
             gate=gate,
             about=None,
             waives=None,
-            outcome=approvals.Outcome.CONDITIONAL_GO if conditions else outcome,
+            outcome=outcome,
             ending=approvals.Ending.DECIDED,
             because="1 approves, 0 reject or return, 0 abstain, of 1.",
             tally=approvals.Tally(1, 1, 1, 0, 0, 0, 0, 0),
@@ -311,7 +337,7 @@ class Teller:
             body=BodyId(body) if body is not None else None,
             submitted_at=self.submissions[review.stream],
         )
-        return [voted, self.at(review, moment, ended)]
+        return self.at(review, moment, ended)
 
     def condition_met(self, review: Stream, project: UUID, moment: datetime, number: int = 1) -> Recorded[Any]:
         closed = approvals.ConditionClosed(ProjectId(project), number, (DEED,), "Signed.")

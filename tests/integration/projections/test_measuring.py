@@ -81,7 +81,7 @@ async def test_a_submission_has_the_project_s_figures_measured(service: Service)
     assert (counted.project, counted.data_date, counted.fold_versions) == (
         project,
         date(2026, 3, 20),
-        ("conditions@1",),
+        ("conditions@2",),
     )
     assert [(each.topic, each.partition, each.offset) for each in counted.offsets] == [
         ("gov.approvals.events.v1", 3, 17)

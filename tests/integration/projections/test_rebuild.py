@@ -7,15 +7,24 @@ from datetime import UTC, date, datetime
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
-from tests.support.telling import MAX, Teller, day
+from tests.support.telling import ANA, BO, MAX, Teller, aud, day, seat
 
+from govevents.approvals import Panel
 from govevents.catalogue import topic_of
 from govevents.document import Document
-from govevents.projects import MilestoneBasis, MilestoneSet, PhaseCompleted, PhaseReturned, PhaseStarted, ProjectHeld
+from govevents.projects import (
+    GateBreached,
+    MilestoneBasis,
+    MilestoneSet,
+    PhaseCompleted,
+    PhaseReturned,
+    PhaseStarted,
+    ProjectHeld,
+)
 from govevents.registry import CATALOGUE
 from govevents.reporting import FigureTaken, Rating, Signatory, StatusReportSignedOff
 from govevents.risks import IssueKind, IssueRaised, IssueResolved, RiskClosed, Severity
-from govevents.values import PortfolioId, ProjectId, ReviewId
+from govevents.values import BodyId, PortfolioId, ProjectId, ReviewId
 from govkernel.consumer import Consumer, Handler
 from govkernel.kafka import KafkaAddress, KafkaTopics, PartitionReader, TopicLog, partition_of
 from govkernel.postgres import create_pool
@@ -41,6 +50,22 @@ def a_life(teller: Teller) -> list[Document]:
     review, _ = teller.submitted(portfolio.stream, project.stream, day(4), body=body)
     teller.concluded(review, portfolio.stream, project.stream, day(5), due=date(2026, 4, 1), body=body)
     teller.condition_met(review, project.stream, day(6))
+    again, _ = teller.submitted(
+        portfolio.stream, project.stream, day(6), electorate=(seat(BO, ANA), seat(MAX)), awaits=("conditions_open",)
+    )
+    teller.opened(again, project.stream, day(6.5))
+    teller.asked(again, project.stream, day(7))
+    teller.voted(again, project.stream, day(7.5))
+    teller.evidence_changed(again, project.stream, day(8))
+    teller.recused(again, project.stream, day(9), MAX)
+    teller.answered(again, project.stream, day(9.5))
+    council = Panel(BodyId(body), (seat(BO),), ())
+    teller.escalated(again, project.stream, day(10))
+    teller.referred(again, project.stream, day(11), council)
+    delegation, _ = teller.delegated(portfolio.stream, day(3))
+    teller.delegated(project.stream, day(4), limit=aud("5"))
+    teller.revoked(delegation, portfolio.stream, day(5))
+    teller.at(project, day(6.5), GateBreached(owner, "planning", "G1", date(2026, 3, 8), MAX, "Diggers."))
     teller.at(project, day(7), PhaseReturned("initiation", "G1", ReviewId(review.stream)))
     teller.observed(project, date(2026, 3, 20), phase="Design", forecast="100")
     teller.observed(project, date(2026, 3, 25), forecast="120")

@@ -9,27 +9,35 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.support.telling import Teller, day
 
-from govevents.approvals import Outcome
+from govevents.approvals import Outcome, ReviewKind
 from govevents.projects import Attribute
 from govevents.values import Money, PortfolioId, ProjectId
+from projections.application.decision_register import Made
 from projections.application.figures import (
     MEASURED_FROM,
     Attributes,
     ConditionDates,
+    DecisionTimes,
     Found,
     GateDecision,
     OfProject,
+    Period,
+    PolicyOfReview,
     ProjectAttributes,
     ProjectState,
     conditions,
+    decisions_overturned,
     figures_of,
+    first_pass_yield,
     gate_ages,
     gate_duration,
     gates_passed,
+    latencies,
+    policy_name,
     portfolio,
 )
 from projections.application.reactions import ProjectNotKnownYet, Reading, Situation, react
-from projections.domain.kpis import ConditionCounts, Defined, Undefined
+from projections.domain.kpis import ConditionCounts, Defined, Share, Undefined, share_of
 from projections.domain.measurement import stream_of
 
 Row = TypeVar("Row")
@@ -122,6 +130,101 @@ def test_the_age_of_a_gate_is_that_of_the_newest_passed() -> None:
     first, second = ages.projects
     assert (first.gate, first.age) == ("G2", Defined(Decimal(10)))
     assert (second.gate, second.age) == (None, Undefined("no gate has let the project through yet"))
+
+
+def test_the_first_pass_yield_is_the_share_of_gates_whose_first_decision_was_go() -> None:
+    decisions = [
+        decided("G1", date(2026, 1, 5), Outcome.RECYCLE),
+        decided("G1", date(2026, 2, 5), Outcome.GO),
+        decided("G2", date(2026, 3, 1), Outcome.GO),
+        decided("G1", date(2026, 3, 2), Outcome.CONDITIONAL_GO, TWO),
+        decided("G2", date(2026, 3, 3), None, TWO),
+        decided(None, date(2026, 3, 4), Outcome.GO, TWO),
+    ]
+    every = first_pass_yield(decisions, EPT, ZONES, Period())
+    assert every.total == Share(1, 3, 1), "a Conditional Go is no Go, and what isn't known is left out"
+    assert every.groups == (("North", Share(1, 2, 0)), (None, Share(0, 1, 1)))
+    march = first_pass_yield(decisions, EPT, ZONES, Period(date(2026, 3, 1), date(2026, 3, 2)))
+    assert march.total == Share(1, 2, 0), "G1 of the first project was first decided in January"
+    assert march.basis[0].facts == {"gate": "G2", "decided": "2026-03-01", "outcome": "go"}
+    assert march.basis[0].events == {"decided": "date of G2", "EPT": "one@1"}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "overturned"),
+    [
+        (Outcome.GO, Outcome.HOLD, True),
+        (Outcome.GO, Outcome.CONDITIONAL_GO, False),
+        (Outcome.CONDITIONAL_GO, Outcome.KILL, True),
+        (Outcome.KILL, Outcome.GO, True),
+        (Outcome.KILL, Outcome.KILL, False),
+        (Outcome.RECYCLE, Outcome.GO, False),
+        (Outcome.HOLD, Outcome.RECYCLE, False),
+        (Outcome.GO, None, None),
+        (None, Outcome.KILL, None),
+    ],
+)
+def test_a_decision_is_overturned_where_the_next_one_at_the_gate_goes_against_it(
+    first: Outcome | None, then: Outcome | None, overturned: bool | None
+) -> None:
+    decisions = [decided("G1", date(2026, 2, 1), then), decided("G1", date(2026, 1, 1), first)]
+    figures = decisions_overturned(decisions, NO_GROUPS, ZONES, Period(last_day=date(2026, 1, 31)))
+    assert figures.total == share_of([overturned])
+    assert figures.basis[0].events == {"decided": "date of G1", "then": "date of G1"}
+
+
+def test_the_last_decision_at_a_gate_has_not_been_overturned() -> None:
+    figures = decisions_overturned([decided("G1", date(2026, 1, 1), Outcome.GO)], NO_GROUPS, ZONES, Period())
+    assert figures.total == Share(0, 1, 0)
+
+
+def timed(
+    on: date | datetime, gate: str | None = "G1", submitted: datetime | None = None, body: str | None = "Board"
+) -> Found[DecisionTimes]:
+    moment, plain = (on, None) if isinstance(on, datetime) else (None, on)
+    made = Made.BROUGHT_IN if plain is not None else Made.VOTED_HERE
+    return found(DecisionTimes(ONE, MELBOURNE, gate, made, None, body, submitted, moment, plain))
+
+
+def test_a_decision_made_here_took_from_its_submission_in_local_days() -> None:
+    # 20:00 UTC is the next day in Melbourne.
+    voted = timed(datetime(2026, 3, 9, 20, tzinfo=UTC), submitted=datetime(2026, 3, 4, 1, tzinfo=UTC))
+    (board,) = latencies([voted], lambda each: each.row.body_name, ZONES, Period())
+    assert (board.made, board.durations.group, board.durations.median) == (
+        Made.VOTED_HERE,
+        "Board",
+        Defined(Decimal(6)),
+    )
+
+
+def test_a_decision_brought_in_took_from_the_gate_before_and_the_first_is_left_out() -> None:
+    decisions = [
+        timed(date(2020, 3, 1), "G2"),
+        timed(date(2020, 1, 1), "G1", body=None),
+        timed(date(2020, 3, 11), "G3"),
+        timed(date(2020, 3, 15), "G3"),
+    ]
+    board, nobody = latencies(decisions, lambda each: each.row.body_name, ZONES, Period())
+    assert (board.made, board.durations.count, board.durations.median) == (Made.BROUGHT_IN, 3, Defined(Decimal(14)))
+    assert (nobody.durations.count, nobody.durations.left_out) == (0, 1)
+    (march,) = latencies(decisions, lambda each: each.row.body_name, ZONES, Period(date(2020, 3, 10)))
+    assert march.durations.median == Defined(Decimal(12)), "decided again, from the gate before: 10 and 14 days"
+
+
+def test_decisions_made_here_and_those_brought_in_are_never_mixed() -> None:
+    voted = timed(datetime(2026, 3, 9, 1, tzinfo=UTC), submitted=datetime(2026, 3, 4, 1, tzinfo=UTC))
+    rows = latencies([timed(date(2020, 1, 1)), voted], lambda each: each.row.body_name, ZONES, Period())
+    assert [(each.made, each.durations.group) for each in rows] == [
+        (Made.VOTED_HERE, "Board"),
+        (Made.BROUGHT_IN, "Board"),
+    ]
+
+
+def test_an_edition_of_a_policy_is_called_by_kind_gate_and_number() -> None:
+    gate = PolicyOfReview(ONE, ReviewKind.GATE, "G1", 3)
+    assert policy_name(gate) == "gate G1, edition 3"
+    assert policy_name(PolicyOfReview(ONE, ReviewKind.BUDGET, None, 1)) == "budget, edition 1"
+    assert policy_name(PolicyOfReview(ONE, ReviewKind.GATE, "G1", None)) is None
 
 
 def of_project(**known: Any) -> OfProject:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from govkernel.domain import Money, ProjectId, ValueRefused
 from projections.domain.kpis import (
+    EXACT,
     KPIS,
     MEDIAN,
     P80,
@@ -22,6 +23,7 @@ from projections.domain.kpis import (
     PhaseCount,
     PortfolioFigures,
     ProjectFact,
+    Share,
     Undefined,
     approval_interval,
     count_conditions,
@@ -30,6 +32,7 @@ from projections.domain.kpis import (
     local_day,
     percentile,
     portfolio_figures,
+    share_of,
     shown,
 )
 
@@ -97,9 +100,9 @@ def test_a_day_is_the_day_where_the_portfolio_is() -> None:
         local_day(datetime(2016, 5, 25, 17, 0), MELBOURNE)  # noqa: DTZ001
 
 
-def test_durations_have_count_median_and_p80() -> None:
+def test_durations_have_count_median_p80_and_p90() -> None:
     found = durations("all", [took(10), took(30), took(20), took(50)])
-    assert found == Durations("all", 4, Defined(Decimal(25)), Defined(Decimal(38)), 0, ())
+    assert found == Durations("all", 4, Defined(Decimal(25)), Defined(Decimal(38)), Defined(Decimal(44)), 0, ())
 
 
 def test_what_lacks_a_date_is_left_out_and_counted() -> None:
@@ -116,6 +119,12 @@ def test_a_negative_duration_stays_in_the_figures_and_is_named() -> None:
 def test_a_duration_of_no_days_is_zero_and_not_negative() -> None:
     found = durations(None, [took(0)])
     assert (found.median, found.negative) == (Defined(Decimal(0)), ())
+
+
+def test_a_share_is_of_what_is_known_and_undefined_where_nothing_is() -> None:
+    share = share_of([True, None, False, False])
+    assert (share, share.figure("none")) == (Share(1, 3, 1), Defined(EXACT.divide(Decimal(1), Decimal(3))))
+    assert share_of([None]).figure("none is known") == Undefined("none is known")
 
 
 def test_without_any_pair_of_dates_the_duration_is_undefined_and_never_zero() -> None:

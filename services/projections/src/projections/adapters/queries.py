@@ -7,34 +7,60 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import ColumnElement, Date, RowMapping, Select, and_, case, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    DateTime,
+    Numeric,
+    RowMapping,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from govevents.approvals import Authority
 from govkernel.access import NODES, NodeKind, NodeRow, Visible
-from govkernel.domain import BodyId, Name, NodeId, PortfolioId, ProjectId
+from govkernel.domain import BodyId, Name, NodeId, PortfolioId, ProjectId, SubjectId
 from govkernel.http import Bounds
 from govkernel.readmodels import ReadModel, as_of, decode_row, events_behind, views_of
 from govkernel.tables import consumer_partitions, read_model_builds, watermarks
 from projections.application.bodies import BODIES
+from projections.application.breaches import BREACHES
 from projections.application.conditions import CONDITIONS
 from projections.application.decision_register import DECISION_REGISTER
+from projections.application.delegations import DELEGATIONS, Delegation
 from projections.application.figures import (
     ConditionDates,
+    DecisionTimes,
     Found,
     GateDecision,
     OfProject,
+    PolicyOfReview,
     ProjectAttributes,
     ProjectState,
     ReviewTimes,
     Zones,
 )
 from projections.application.gate_progress import GATE_PROGRESS
+from projections.application.inbox import INBOX, Wanted
 from projections.application.issues import ISSUES
 from projections.application.latest_reports import LATEST_REPORTS
 from projections.application.milestones import MILESTONES
 from projections.application.project_overview import PROJECT_OVERVIEW
-from projections.application.reviews import REVIEWS
+from projections.application.reviews import REVIEWS, ReviewState
 from projections.application.risk_register import RISK_REGISTER
 from projections.domain.kpis import local_day
 
@@ -47,6 +73,9 @@ READ_MODELS: Final[tuple[ReadModel[Any], ...]] = (
     DECISION_REGISTER,
     REVIEWS,
     CONDITIONS,
+    INBOX,
+    DELEGATIONS,
+    BREACHES,
     BODIES,
     RISK_REGISTER,
     ISSUES,
@@ -56,12 +85,17 @@ READ_MODELS: Final[tuple[ReadModel[Any], ...]] = (
 
 PARTS: Final[Mapping[type[Any], ReadModel[Any]]] = {
     GateDecision: DECISION_REGISTER,
+    DecisionTimes: DECISION_REGISTER,
+    PolicyOfReview: REVIEWS,
     ReviewTimes: REVIEWS,
     ConditionDates: CONDITIONS,
     ProjectState: PROJECT_OVERVIEW,
     ProjectAttributes: PROJECT_OVERVIEW,
 }
 """The read model that each part of a row is taken from; a part's fields are some of its row's."""
+
+END_OF_DAYS: Final = datetime(9999, 12, 31, tzinfo=UTC)
+"""Where what has no end stands in the order of what ends."""
 
 nodes: Final = views_of(NODES)[0]
 bodies: Final = views_of(BODIES)[0]
@@ -83,14 +117,16 @@ class Scope:
             return project == self.node.node
         if self.node.kind is NodeKind.PORTFOLIO and portfolio is not None:
             return portfolio == self.node.node
-        return project.in_(self._below(self.node.node))
+        return project.in_(nodes_below([self.node.node], self.bounds))
 
-    def _below(self, node: NodeId) -> Select[Any]:
-        known = as_of(NODES, as_of=self.bounds.as_of, recorded_by=self.bounds.recorded_by).subquery("known")
-        tree = select(known.c.node).where(known.c.parent == node).cte("below", recursive=True)
-        # UNION and not UNION ALL: two moves that crossed could make a circle, which must not hang whoever asks.
-        tree = tree.union(select(known.c.node).join(tree, known.c.parent == tree.c.node))
-        return select(tree.c.node)
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose inbox it is, and where they may do what waits for whoever may: refer reviews, and prepare them."""
+
+    subject: SubjectId
+    refers: Visible
+    prepares: Visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +136,23 @@ class Reading:
     fold_version: int
     topic: str
     offsets: Mapping[int, int]
+
+
+def nodes_below(nodes: Collection[NodeId], bounds: Bounds, name: str = "below") -> Select[Any]:
+    """The nodes below these, as they stood then; `name` tells several trees of one query apart."""
+    known = as_of(NODES, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery(f"{name}_known")
+    tree = select(known.c.node).where(known.c.parent.in_(sorted(nodes))).cte(name, recursive=True)
+    # UNION and not UNION ALL: two moves that crossed could make a circle, which must not hang whoever asks.
+    tree = tree.union(select(known.c.node).join(tree, known.c.parent == tree.c.node))
+    return select(tree.c.node)
+
+
+def _within(visible: Visible, project: ColumnElement[Any], bounds: Bounds, name: str) -> ColumnElement[bool]:
+    if visible.everything:
+        return true()
+    if not visible.nodes:
+        return false()
+    return or_(project.in_(sorted(visible.nodes)), project.in_(nodes_below(visible.nodes, bounds, name)))
 
 
 def rows_of(model: ReadModel[Any], scope: Scope) -> Select[Any]:
@@ -114,6 +167,12 @@ def rows_of_projects(model: ReadModel[Any], bounds: Bounds, projects: Collection
     return select(rows).where(rows.c.project.in_(sorted(set(projects))))
 
 
+def rows_of_streams(model: ReadModel[Any], bounds: Bounds, streams: Collection[UUID]) -> Select[Any]:
+    """The rows of a model that these streams feed."""
+    rows = as_of(model, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery(model.name)
+    return select(rows).where(rows.c.stream.in_(sorted(set(streams))))
+
+
 def latest_reports(scope: Scope) -> Select[Any]:
     """The report of each project for its latest period; of two for the same end, the one drafted later."""
     rows = as_of(LATEST_REPORTS, as_of=scope.bounds.as_of, recorded_by=scope.bounds.recorded_by).subquery("reports")
@@ -125,6 +184,87 @@ def latest_reports(scope: Scope) -> Select[Any]:
         .subquery("latest_reports")
     )
     return select(newest)
+
+
+def delegated_to(subject: SubjectId, bounds: Bounds) -> Select[Any]:
+    """The delegations to an account, in the order in which they were granted."""
+    rows = as_of(DELEGATIONS, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("delegations")
+    return select(rows).where(rows.c.delegate == subject).order_by(rows.c.since, rows.c.stream)
+
+
+def inbox_of(
+    asker: Asker, delegations: Sequence[Found[Delegation]], scope: Scope, zones: Zones, now: datetime
+) -> tuple[Select[Any], ColumnElement[datetime]]:
+    """What waits for somebody, and the column of until when; what has no end waits until the end of all days.
+
+    `under` is the place among the delegations of the one under which a vote would be cast, NULL for none.
+    """
+    bounds = scope.bounds
+    item = as_of(INBOX, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("inbox")
+    review = as_of(REVIEWS, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("reviews")
+
+    def holds(person: ColumnElement[Any], field: str) -> ColumnElement[bool]:
+        return review.c.seats.contains(func.jsonb_build_array(func.jsonb_build_object(cast(field, Text), person)))
+
+    def keeps_out(person: ColumnElement[Any]) -> ColumnElement[bool]:
+        return review.c.recused.contains(func.jsonb_build_array(person))
+
+    vote = and_(item.c.wanted == Wanted.VOTE.value, review.c.state == ReviewState.OPEN.value)
+    mine = and_(
+        vote,
+        item.c.subject == asker.subject,
+        not_(keeps_out(item.c.person)),
+        # One natural person is one voice: who has a seat, or speaks for one, is no alternate for another.
+        not_(holds(item.c.person, "spoken_by")),
+        or_(item.c.authority == Authority.OWN.value, not_(holds(item.c.person, "holder"))),
+    )
+    under = []
+    for place, found in enumerate(delegations):
+        delegation = found.row
+        delegate = cast(delegation.delegate_person, Uuid)
+        conditions = [
+            vote,
+            item.c.authority == Authority.OWN.value,
+            item.c.seat == delegation.delegator_person,
+            not_(keeps_out(item.c.person)),
+            local_date(review.c.portfolio, zones, now).between(delegation.first_day, delegation.last_day),
+            or_(
+                review.c.project == delegation.node,
+                review.c.project.in_(nodes_below([delegation.node], bounds, f"below_{place}")),
+            ),
+            # Nor does a delegate speak for two, or in a review that they are tied to.
+            not_(keeps_out(delegate)),
+            not_(review.c.tied.contains(func.jsonb_build_array(delegate))),
+            not_(holds(delegate, "holder")),
+            not_(holds(delegate, "spoken_by")),
+            review.c.submitter != asker.subject,
+        ]
+        if delegation.kinds:
+            conditions.append(review.c.kind.in_([kind.value for kind in delegation.kinds]))
+        if delegation.limit is not None:
+            conditions.append(review.c.value["currency"].astext == delegation.limit.currency)
+            conditions.append(cast(review.c.value["amount"].astext, Numeric) <= delegation.limit.amount)
+        under.append((and_(*conditions), place))
+    covering: ColumnElement[Any] = case(*((covers, literal(place)) for covers, place in under)) if under else null()
+    ends = func.coalesce(item.c.closes_at, literal(END_OF_DAYS, DateTime(timezone=True)))
+    wanted = or_(
+        mine,
+        and_(item.c.wanted == Wanted.CONDITION.value, item.c.subject == asker.subject),
+        and_(
+            item.c.wanted == Wanted.ANSWER.value,
+            review.c.state == ReviewState.OPEN.value,
+            review.c.submitter == asker.subject,
+        ),
+        and_(item.c.wanted == Wanted.REFERRAL.value, _within(asker.refers, item.c.project, bounds, "refers")),
+        and_(item.c.wanted == Wanted.REQUEST.value, _within(asker.prepares, item.c.project, bounds, "prepares")),
+        *(covers for covers, _ in under),
+    )
+    query = (
+        select(*item.c, ends.label("ends"), covering.label("under"))
+        .select_from(item.outerjoin(review, review.c.stream == item.c.stream))
+        .where(item.c.waiting_since.is_not(None), wanted, scope.covers(item.c.project))
+    )
+    return query, ends
 
 
 def local_date(portfolio: ColumnElement[Any], zones: Zones, moment: datetime) -> ColumnElement[date]:

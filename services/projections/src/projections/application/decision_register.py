@@ -5,10 +5,10 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any, Final
 
-from govevents.approvals import DecisionRecorded, Ending, Outcome, ReviewConcluded, ReviewKind, Tally
+from govevents.approvals import Breach, DecisionRecorded, Ending, Outcome, ReviewConcluded, ReviewKind, Tally
 from govevents.document import Recorded
 from govevents.values import value
-from govkernel.domain import BodyId, Code, Name, PortfolioId, ProjectId, Source
+from govkernel.domain import BodyId, Code, Name, PortfolioId, ProjectId, Source, Text
 from govkernel.readmodels import ReadModel
 
 
@@ -23,9 +23,9 @@ class Made(Enum):
 class Decision:
     """A decision.
 
-    One that was voted here has the moment at which it fell, `body` where a body was its electorate, its votes and how
-    many conditions it set. One that was brought in has its date, the body's name, and where it was read; what its
-    source doesn't say is None.
+    One that was voted here has the moment at which it fell, `body` where a body was its electorate, its votes, why it
+    came out so, how many conditions it set, and the `breaches` that it came after. One that was brought in has its
+    date, the body's name, and where it was read; what its source doesn't say is None.
     """
 
     project: ProjectId
@@ -40,8 +40,10 @@ class Decision:
     body_name: Name | None = None
     submitted_at: datetime | None = None
     ending: Ending | None = None
+    because: Text | None = None
     tally: Tally | None = None
     conditions: int = 0
+    breaches: tuple[Breach, ...] = ()
     source: Source | None = None
 
 
@@ -61,8 +63,10 @@ def evolve(rows: Mapping[str, Decision], recorded: Recorded[Any]) -> Mapping[str
                 body=concluded.body,
                 submitted_at=concluded.submitted_at,
                 ending=concluded.ending,
+                because=concluded.because,
                 tally=concluded.tally,
                 conditions=len(concluded.conditions),
+                breaches=concluded.breaches,
             )
             return {**rows, key: voted}
         case DecisionRecorded() as decided:
@@ -85,7 +89,7 @@ def evolve(rows: Mapping[str, Decision], recorded: Recorded[Any]) -> Mapping[str
 DECISION_REGISTER: Final = ReadModel(
     name="decision_register",
     service="approvals",
-    version=1,
+    version=2,
     row=Decision,
     events=(ReviewConcluded, DecisionRecorded),
     evolve=evolve,

@@ -1,15 +1,16 @@
 """From the rows of read models to the KPIs, and back from each figure to the events that it rests on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar, assert_never
 from uuid import UUID
 
-from govevents.approvals import Outcome
+from govevents.approvals import Outcome, ReviewKind
 from govevents.projects import Attribute
 from govkernel.domain import BodyId, Code, Currency, Money, Name, PortfolioId, ProjectId
+from projections.application.decision_register import Made
 from projections.application.reviews import ReviewState
 from projections.domain.kpis import (
     BUDGET_FORECAST,
@@ -25,6 +26,7 @@ from projections.domain.kpis import (
     Kpi,
     PortfolioFigures,
     ProjectFact,
+    Share,
     approval_interval,
     count_conditions,
     days_since,
@@ -32,6 +34,7 @@ from projections.domain.kpis import (
     durations_by_group,
     local_day,
     portfolio_figures,
+    share_of,
 )
 
 Row = TypeVar("Row", covariant=True)
@@ -55,6 +58,31 @@ class GateDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionTimes:
+    """The part of a decision that says who took how long for it."""
+
+    project: ProjectId
+    portfolio: PortfolioId
+    gate: Code | None
+    made: Made
+    body: BodyId | None
+    body_name: Name | None
+    submitted_at: datetime | None
+    decided_at: datetime | None
+    decided_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOfReview:
+    """The part of a review that says under which edition of which policy it was opened."""
+
+    project: ProjectId
+    kind: ReviewKind
+    gate: Code | None
+    policy_number: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewTimes:
     """The part of a review that figures rest on."""
 
@@ -75,11 +103,11 @@ class ConditionDates:
     number: int
     due: date
     set_at: datetime
-    closed_at: datetime | None
+    ended_at: datetime | None
 
     def fact(self, zones: Zones) -> ConditionFact:
         """The condition in local days."""
-        return condition_fact(self.set_at, self.due, self.closed_at, zones.get(self.portfolio, UTC))
+        return condition_fact(self.set_at, self.due, self.ended_at, zones.get(self.portfolio, UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +166,35 @@ class ConditionFigures:
     groups: tuple[tuple[Name | None, ConditionCounts], ...]
     total: ConditionCounts
     basis: tuple[Basis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShareFigures:
+    """Shares by group, the share of all of them together, and what they rest on."""
+
+    groups: tuple[tuple[Name | None, Share], ...]
+    total: Share
+    basis: tuple[Basis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From the first day to the last, both included; None is without bound."""
+
+    first_day: date | None = None
+    last_day: date | None = None
+
+    def covers(self, day: date) -> bool:
+        """Whether a day lies within the period."""
+        return (self.first_day is None or self.first_day <= day) and (self.last_day is None or day <= self.last_day)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long decisions took: those made here from their submission, others from the gate before them."""
+
+    made: Made
+    durations: Durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +277,154 @@ def gates_passed(
     return passed
 
 
+def _in_order(
+    decisions: Iterable[Found[GateDecision]], zones: Zones
+) -> Mapping[tuple[ProjectId, Code], list[tuple[date, Found[GateDecision]]]]:
+    """The decisions at each gate of each project with their days, in the order in which they were made."""
+    by_gate: dict[tuple[ProjectId, Code], list[tuple[date, Found[GateDecision]]]] = {}
+    for found in decisions:
+        if found.row.gate is not None:
+            by_gate.setdefault((found.row.project, found.row.gate), []).append((_day_of(found.row, zones), found))
+    for made in by_gate.values():
+        made.sort(key=lambda each: (each[0], each[1].since, each[1].stream))
+    return dict(sorted(by_gate.items()))
+
+
+def first_pass_yield(
+    decisions: Iterable[Found[GateDecision]], attributes: Attributes, zones: Zones, period: Period
+) -> ShareFigures:
+    """Of the gates first decided in a period, the share whose first decision was Go."""
+    facts = []
+    for (project, gate), made in _in_order(decisions, zones).items():
+        day, first = made[0]
+        if period.covers(day):
+            outcome = first.row.outcome
+            passed = None if outcome is None else outcome is Outcome.GO
+            facts.append((passed, _share_basis(project, gate, day, first, None, attributes)))
+    return _shares(facts)
+
+
+def decisions_overturned(
+    decisions: Iterable[Found[GateDecision]], attributes: Attributes, zones: Zones, period: Period
+) -> ShareFigures:
+    """Of the gate decisions of a period, the share that the next decision at the same gate went against."""
+    facts = []
+    for (project, gate), made in _in_order(decisions, zones).items():
+        for place, (day, decision) in enumerate(made):
+            if period.covers(day):
+                following = made[place + 1][1] if place + 1 < len(made) else None
+                overturned = _overturned(decision.row.outcome, following)
+                facts.append((overturned, _share_basis(project, gate, day, decision, following, attributes)))
+    return _shares(facts)
+
+
+def _overturned(outcome: Outcome | None, following: Found[GateDecision] | None) -> bool | None:
+    if outcome is None:
+        return None
+    if following is None:
+        return False
+    later = following.row.outcome
+    if later is None:
+        return None
+    match outcome:
+        case Outcome.GO | Outcome.CONDITIONAL_GO:
+            return later in (Outcome.HOLD, Outcome.RECYCLE, Outcome.KILL)
+        case Outcome.KILL:
+            return later is not Outcome.KILL
+        case Outcome.HOLD | Outcome.RECYCLE:
+            return False
+        case _:
+            assert_never(outcome)
+
+
+def _share_basis(
+    project: ProjectId,
+    gate: Code,
+    day: date,
+    decision: Found[GateDecision],
+    following: Found[GateDecision] | None,
+    attributes: Attributes,
+) -> Basis:
+    facts = {"gate": gate, "decided": day.isoformat(), "outcome": _outcome(decision)}
+    events = {"decided": _decided_by(decision), **attributes.events(project)}
+    if following is not None:
+        facts["then"] = _outcome(following)
+        events["then"] = _decided_by(following)
+    return Basis(project, attributes.group(project), facts, events)
+
+
+def _outcome(found: Found[GateDecision]) -> str:
+    return found.row.outcome.value if found.row.outcome is not None else "not known"
+
+
+def _shares(facts: Sequence[tuple[bool | None, Basis]]) -> ShareFigures:
+    groups: dict[Name | None, list[bool | None]] = {}
+    for fact, basis in facts:
+        groups.setdefault(basis.group, []).append(fact)
+    by_group = {group: share_of(members) for group, members in groups.items()}
+    return ShareFigures(
+        tuple(sorted(by_group.items(), key=_by_name)),
+        share_of(fact for fact, _ in facts),
+        tuple(basis for _, basis in facts),
+    )
+
+
+def latency(found: DecisionTimes, before: date | None, zones: Zones) -> tuple[date | None, date]:
+    """From when to when a decision took, in local days; `before` is the day of the decision before it at a gate."""
+    zone = zones.get(found.portfolio, UTC)
+    day = decided_day(found.decided_on, found.decided_at, zone)
+    match found.made:
+        case Made.VOTED_HERE:
+            return local_day(found.submitted_at, zone) if found.submitted_at is not None else None, day
+        case Made.BROUGHT_IN:
+            return before, day
+        case _:
+            assert_never(found.made)
+
+
+def gates_before(decisions: Iterable[Found[DecisionTimes]], zones: Zones) -> Mapping[UUID, date]:
+    """For each decision at a gate, the day on which the same project was last decided on at another gate."""
+    by_project: dict[ProjectId, list[tuple[date, Found[DecisionTimes]]]] = {}
+    for found in decisions:
+        if found.row.gate is not None:
+            zone = zones.get(found.row.portfolio, UTC)
+            day = decided_day(found.row.decided_on, found.row.decided_at, zone)
+            by_project.setdefault(found.row.project, []).append((day, found))
+    before: dict[UUID, date] = {}
+    for made in by_project.values():
+        made.sort(key=lambda each: (each[0], each[1].since, each[1].stream))
+        for place, (_, found) in enumerate(made):
+            others = [day for day, other in made[:place] if other.row.gate != found.row.gate]
+            if others:
+                before[found.stream] = others[-1]
+    return before
+
+
+def latencies(
+    decisions: Sequence[Found[DecisionTimes]],
+    group_of: Callable[[Found[DecisionTimes]], Name | None],
+    zones: Zones,
+    period: Period,
+) -> tuple[Latency, ...]:
+    """How long the decisions of a period took, by how they were made and by group; the two are never mixed."""
+    before = gates_before(decisions, zones)
+    intervals: dict[Made, list[Interval]] = {}
+    for found in decisions:
+        start, end = latency(found.row, before.get(found.stream), zones)
+        if period.covers(end):
+            interval = Interval(found.row.project, group_of(found), start, end)
+            intervals.setdefault(found.row.made, []).append(interval)
+    return tuple(Latency(made, each) for made in Made for each in durations_by_group(intervals.get(made, ())))
+
+
+def policy_name(policy: PolicyOfReview) -> Name | None:
+    """The edition of a policy as people call it; None for a review that was not submitted."""
+    if policy.policy_number is None:
+        return None
+    gate = f" {policy.gate}" if policy.gate is not None else ""
+    return f"{policy.kind.value}{gate}, edition {policy.policy_number}"
+
+
 def last_gate(decisions: Iterable[Found[GateDecision]], zones: Zones) -> tuple[date, Found[GateDecision]] | None:
     """The newest decision that let a project through a gate, with its day; the decisions are those of one project."""
     passed = [
@@ -286,9 +491,9 @@ def approval_time(
     return DurationFigures(durations_by_group(intervals), durations(None, intervals), tuple(basis))
 
 
-def condition_fact(set_at: datetime, due: date, closed_at: datetime | None, zone: tzinfo) -> ConditionFact:
+def condition_fact(set_at: datetime, due: date, ended_at: datetime | None, zone: tzinfo) -> ConditionFact:
     """A condition in local days."""
-    return ConditionFact(local_day(set_at, zone), due, local_day(closed_at, zone) if closed_at is not None else None)
+    return ConditionFact(local_day(set_at, zone), due, local_day(ended_at, zone) if ended_at is not None else None)
 
 
 def conditions(

@@ -21,6 +21,7 @@ EXACT: Final = Context(prec=80)
 
 MEDIAN: Final = Decimal("0.5")
 P80: Final = Decimal("0.8")
+P90: Final = Decimal("0.9")
 
 
 class Direction(Enum):
@@ -108,20 +109,48 @@ APPROVAL_TIME_P80: Final = Kpi(
     "the portfolio's time zone; percentiles interpolate linearly (type 7)",
     Direction.LOWER_IS_BETTER,
 )
+APPROVAL_TIME_P90: Final = Kpi(
+    "approval_time_p90",
+    1,
+    "Approval time by body, 90th percentile",
+    "days",
+    "90th percentile of (day concluded - day submitted) of reviews, those withdrawn left aside, in calendar days of "
+    "the portfolio's time zone; percentiles interpolate linearly (type 7)",
+    Direction.LOWER_IS_BETTER,
+)
 CONDITIONS_OPEN: Final = Kpi(
     "conditions_open",
-    1,
+    2,
     "Open conditions",
     "conditions",
-    "number of conditions of Conditional Gos that were set on or before the day and not closed by then",
+    "number of conditions of Conditional Gos that were set on or before the day and neither met nor waived by then",
     Direction.LOWER_IS_BETTER,
 )
 CONDITIONS_OVERDUE: Final = Kpi(
     "conditions_overdue",
-    1,
+    2,
     "Overdue conditions",
     "conditions",
     "number of open conditions whose due date lies before the day",
+    Direction.LOWER_IS_BETTER,
+)
+FIRST_PASS_YIELD: Final = Kpi(
+    "first_pass_yield",
+    1,
+    "First-pass yield",
+    "share",
+    "gates whose first decision was Go / gates first decided in the period, a gate counted once for each project; a "
+    "Conditional Go is not a Go; gates whose first outcome isn't known are left out of both, and counted beside it",
+    Direction.HIGHER_IS_BETTER,
+)
+DECISIONS_OVERTURNED: Final = Kpi(
+    "decisions_overturned",
+    1,
+    "Decisions overturned",
+    "share",
+    "gate decisions of the period that the next decision at the same gate of the same project went against / gate "
+    "decisions of the period with a known outcome; after a Go or Conditional Go that is a Hold, Recycle or Kill, after "
+    "a Kill anything else; a Go after a Hold or Recycle only goes on",
     Direction.LOWER_IS_BETTER,
 )
 PROJECTS_KNOWN: Final = Kpi(
@@ -161,12 +190,16 @@ class Family:
 
 
 GATE_DURATION: Final = Family("gate_duration", (GATE_DURATION_MEDIAN, GATE_DURATION_P80))
-APPROVAL_TIME: Final = Family("approval_time", (APPROVAL_TIME_MEDIAN, APPROVAL_TIME_P80))
+APPROVAL_TIME: Final = Family("approval_time", (APPROVAL_TIME_MEDIAN, APPROVAL_TIME_P80, APPROVAL_TIME_P90))
 CONDITIONS: Final = Family("conditions", (CONDITIONS_OPEN, CONDITIONS_OVERDUE))
 PORTFOLIO: Final = Family("portfolio", (PROJECTS_KNOWN, BUDGET_FORECAST))
 GATE_AGE: Final = Family("gate_age", (DAYS_SINCE_LAST_GATE,))
+YIELD: Final = Family("gate_yield", (FIRST_PASS_YIELD,))
+OVERTURNED: Final = Family("gate_reversals", (DECISIONS_OVERTURNED,))
 
-FAMILIES: Final = (GATE_DURATION, APPROVAL_TIME, CONDITIONS, PORTFOLIO, GATE_AGE)
+FAMILIES: Final = (GATE_DURATION, APPROVAL_TIME, CONDITIONS, PORTFOLIO, GATE_AGE, YIELD, OVERTURNED)
+OF_A_PERIOD: Final = (YIELD, OVERTURNED)
+"""The families that may be asked for what was decided from one day to another."""
 KPIS: Final = tuple(kpi for family in FAMILIES for kpi in family.kpis)
 
 
@@ -233,6 +266,7 @@ class Durations:
     count: int
     median: Figure
     p80: Figure
+    p90: Figure
     left_out: int
     negative: tuple[ProjectId, ...]
 
@@ -252,9 +286,9 @@ def durations(group: Name | None, intervals: Iterable[Interval]) -> Durations:
             negative.append(interval.project)
     if not days:
         nothing = Undefined(f"none of {left_out} has both dates")
-        return Durations(group, 0, nothing, nothing, left_out, ())
-    median, p80 = Defined(percentile(days, MEDIAN)), Defined(percentile(days, P80))
-    return Durations(group, len(days), median, p80, left_out, tuple(negative))
+        return Durations(group, 0, nothing, nothing, nothing, left_out, ())
+    median, p80, p90 = (Defined(percentile(days, share)) for share in (MEDIAN, P80, P90))
+    return Durations(group, len(days), median, p80, p90, left_out, tuple(negative))
 
 
 def durations_by_group(intervals: Iterable[Interval]) -> tuple[Durations, ...]:
@@ -279,11 +313,11 @@ def days_since(last: date | None, on: date) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class ConditionFact:
-    """A condition of a Conditional Go; the days are local."""
+    """A condition of a Conditional Go, and when it was met or waived; the days are local."""
 
     set_on: date
     due: date
-    closed_on: date | None
+    ended_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +330,27 @@ class ConditionCounts:
 
 def count_conditions(conditions: Iterable[ConditionFact], on: date) -> ConditionCounts:
     """The conditions as they stood at the end of a day; one that is due on that very day isn't overdue."""
-    still_open = [each for each in conditions if each.set_on <= on and (each.closed_on is None or each.closed_on > on)]
+    still_open = [each for each in conditions if each.set_on <= on and (each.ended_on is None or each.ended_on > on)]
     return ConditionCounts(len(still_open), sum(each.due < on for each in still_open))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of those that count are so; `left_out` are those of which that isn't known."""
+
+    part: int
+    whole: int
+    left_out: int
+
+    def figure(self, nothing: Text) -> Figure:
+        """The part of the whole, 0 to 1, undefined for this reason where nothing counts."""
+        return Defined(EXACT.divide(Decimal(self.part), Decimal(self.whole))) if self.whole else Undefined(nothing)
+
+
+def share_of(facts: Iterable[bool | None]) -> Share:
+    """How many are so, of those of which it is known; None is not known."""
+    known = tuple(facts)
+    return Share(known.count(True), len(known) - known.count(None), known.count(None))
 
 
 @dataclass(frozen=True, slots=True)

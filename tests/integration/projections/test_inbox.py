@@ -1,0 +1,294 @@
+"""What waits for whom, from rows in a real PostgreSQL."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from tests.support.services import Service, done, person, problem, subject
+from tests.support.streams import Stream
+from tests.support.telling import MAX, Teller, aud, condition, day
+
+from govevents.approvals import Alternate, Elector, Panel, ReviewKind, Role
+from govevents.values import Money, PersonId, SubjectId
+from govkernel.access import Policy
+from projections.entrypoints.processes import PROJECTIONS
+
+ANA, BO, CAT, DAN = ("ana", "bo", "cat", "dan")
+WHEN = day(10).isoformat()
+
+
+def seat(holder: str, *alternates: str) -> Elector:
+    others = tuple(Alternate(subject(each), PersonId(subject(each))) for each in alternates)
+    return Elector(subject(holder), PersonId(subject(holder)), "member of Board", veto=False, alternates=others)
+
+
+@dataclass
+class Scene:
+    """A portfolio with a project, and a service that hears what is told of it."""
+
+    service: Service
+    teller: Teller
+    portfolio: UUID
+    project: UUID
+
+    async def submitted(self, *electorate: Elector, at: float = 1, **more: Any) -> Stream:
+        """Have a review put to voters."""
+        given: dict[str, Any] = {"electorate": electorate or (seat(BO),), "submitter": subject(ANA), **more}
+        stream, events = self.teller.submitted(self.portfolio, self.project, day(at), **given)
+        await self.service.hear(*events)
+        return stream
+
+    async def then(self, review: Stream, word: str, at: float, *given: Any, **more: Any) -> None:
+        """Let something happen to a review that the teller has a word for."""
+        await self.service.hear(getattr(self.teller, word)(review, self.project, day(at), *given, **more))
+
+    async def delegated(self, node: UUID, to: str = DAN, by: str = BO, **more: Any) -> Stream:
+        """Have somebody let another speak for them."""
+        granted = {"delegator": subject(by), "delegate": subject(to), **more}
+        stream, event = self.teller.delegated(node, day(0), **granted)
+        await self.service.hear(event)
+        return stream
+
+    async def inbox(self, name: str, **asked: Any) -> list[Any]:
+        """What waits for a person."""
+        client = await self.service.client(name)
+        given = {"as_of": WHEN, **{key: str(value) for key, value in asked.items()}}
+        rows: list[Any] = done(await client.get("/inbox", params=given))["rows"]
+        return rows
+
+    async def wanted(self, name: str, **asked: Any) -> list[tuple[str, str | None]]:
+        """What is wanted of a person, and by what authority."""
+        return [(each["wanted"], each["authority"]) for each in await self.inbox(name, **asked)]
+
+
+@pytest.fixture
+async def scene(service: Service) -> Scene:
+    teller = Teller()
+    portfolio, heard = teller.portfolio()
+    project, registered = teller.project(portfolio.stream)
+    await service.hear(heard, registered)
+    return Scene(service, teller, portfolio.stream, project.stream)
+
+
+async def test_a_voter_is_told_what_is_asked_since_when_until_when_and_why(scene: Scene) -> None:
+    review = await scene.submitted(seat(BO), closes_at=day(15), value=aud("2500000"))
+    (item,) = await scene.inbox(BO)
+    shown = {name: item[name] for name in ("wanted", "review", "reference", "name", "kind", "gate", "question")}
+    assert shown == {
+        "wanted": "vote",
+        "review": str(review.stream),
+        "reference": "P-1",
+        "name": "Main P-1",
+        "kind": "gate",
+        "gate": "G1",
+        "question": "May it go on?",
+    }
+    assert (item["because"], item["authority"], item["proposed"], item["ready"]) == (
+        "member of Board",
+        "own",
+        "go",
+        True,
+    )
+    assert [datetime.fromisoformat(item[name]) for name in ("since", "until")] == [day(1), day(15)]
+    assert (item["value"]["amount"], item["review_version"], item["overdue"]) == ("2500000", 2, False)
+    assert await scene.inbox(ANA) == []
+    (late,) = await scene.inbox(BO, as_of=day(16).isoformat())
+    assert late["overdue"] is True
+
+
+async def test_nothing_waits_for_a_seat_that_has_voted_until_the_evidence_changes(scene: Scene) -> None:
+    review = await scene.submitted(seat(BO, CAT), seat(DAN))
+    assert (await scene.wanted(BO), await scene.wanted(CAT)) == ([("vote", "own")], [("vote", "alternate")])
+    await scene.then(review, "voted", 2, voter=subject(BO))
+    assert (await scene.wanted(BO), await scene.wanted(CAT)) == ([], [])
+    assert await scene.wanted(BO, as_of=day(1.5).isoformat()) == [("vote", "own")], "as it was known then"
+    await scene.then(review, "evidence_changed", 3)
+    (item,) = await scene.inbox(BO)
+    assert (item["again"], item["review_version"]) == ("A newer deed.", 4)
+
+
+async def test_the_submitter_is_told_of_questions_and_the_owner_of_conditions(scene: Scene) -> None:
+    review = await scene.submitted(closes_at=day(15))
+    await scene.then(review, "asked", 2)
+    (question,) = await scene.inbox(ANA)
+    assert (question["wanted"], question["number"], question["text"]) == ("answer", 1, "Who pays?")
+    due = date(2026, 3, 20)
+    conditions = (condition(due, owner=subject(DAN)),)
+    voted = scene.teller.concluded(review, scene.portfolio, scene.project, day(3), conditions=conditions)
+    await scene.service.hear(*voted)
+    assert (await scene.inbox(ANA), await scene.inbox(BO)) == ([], [])
+    (item,) = await scene.inbox(DAN)
+    assert (item["wanted"], item["due"], item["text"], item["gate"]) == (
+        "condition",
+        "2026-03-20",
+        "Settle the easement.",
+        "G1",
+    )
+    # Between these two it is midnight in Melbourne.
+    moments = ("2026-03-20T12:30:00Z", "2026-03-20T13:30:00Z")
+    assert [(await scene.inbox(DAN, as_of=moment))[0]["overdue"] for moment in moments] == [False, True]
+    await scene.then(review, "condition_met", 8)
+    assert await scene.inbox(DAN) == []
+
+
+async def test_a_review_to_refer_and_a_request_wait_for_those_who_may(scene: Scene) -> None:
+    review = await scene.submitted()
+    await scene.then(review, "escalated", 2)
+    _, requested = scene.teller.requested(scene.portfolio, scene.project, day(3))
+    await scene.service.hear(requested)
+    await scene.service.assign("pam", Role.PMO, scene.portfolio)
+    await scene.service.assign("max", Role.PROJECT_MANAGER, scene.project)
+    await scene.service.assign("vic", Role.VIEWER, scene.portfolio)
+    assert [each for each, _ in await scene.wanted("pam")] == ["referral", "request"]
+    assert [each for each, _ in await scene.wanted("max")] == ["request"]
+    assert await scene.inbox("vic") == []
+    referral, request = await scene.inbox("pam")
+    assert (referral["text"], referral["question"]) == ("All abstain.", "May it go on?")
+    assert (request["kind"], request["gate"], request["request"], request["review"]) == (
+        "gate",
+        "G2",
+        str(requested.envelope.stream),
+        None,
+    )
+    assert await scene.inbox(BO) == [], "a panel that could not decide is asked no longer"
+
+
+async def test_the_recused_are_not_asked_nor_by_another_panel(scene: Scene) -> None:
+    review = await scene.submitted(seat(BO, CAT), seat(DAN))
+    await scene.then(review, "recused", 2, subject(DAN))
+    assert (await scene.inbox(DAN), await scene.wanted(CAT)) == ([], [("vote", "alternate")])
+    await scene.then(review, "escalated", 3, to=Panel(None, (seat(DAN), seat(CAT)), ()))
+    assert (await scene.inbox(DAN), await scene.wanted(CAT)) == ([], [("vote", "own")])
+
+
+async def test_an_alternate_who_has_a_seat_or_has_spoken_is_one_voice_only(scene: Scene) -> None:
+    review = await scene.submitted(seat(BO, CAT), seat(CAT), seat(ANA, DAN), submitter=MAX)
+    assert await scene.wanted(CAT) == [("vote", "own")]
+    await scene.then(review, "voted", 2, voter=subject(DAN), for_seat=subject(BO))
+    assert await scene.inbox(DAN) == []
+
+
+async def test_what_waits_for_a_delegator_waits_for_the_delegate_too(scene: Scene) -> None:
+    delegation = await scene.delegated(scene.portfolio)
+    await scene.submitted(seat(BO))
+    (item,) = await scene.inbox(DAN)
+    assert (item["authority"], item["delegation"], item["delegator"]) == (
+        "delegate",
+        str(delegation.stream),
+        str(subject(BO)),
+    )
+    assert await scene.wanted(BO) == [("vote", "own")]
+    await scene.service.hear(scene.teller.revoked(delegation, scene.portfolio, day(2)))
+    assert await scene.inbox(DAN) == []
+    assert await scene.wanted(DAN, as_of=day(1.5).isoformat()) == [("vote", "delegate")]
+
+
+async def test_a_delegation_covers_its_kinds_up_to_its_limit_on_its_days(scene: Scene) -> None:
+    cases: list[tuple[dict[str, Any], Money | None, bool]] = [
+        ({"kinds": (ReviewKind.GATE,)}, None, True),
+        ({"kinds": (ReviewKind.BUDGET,)}, None, False),
+        ({"limit": aud("100.50")}, aud("100.50"), True),
+        ({"limit": aud("100.50")}, aud("1000"), False),
+        ({"limit": aud("100.50")}, Money(Decimal(1), "USD"), False),
+        ({"limit": aud("100.50")}, None, False),
+        ({"first_day": date(2026, 3, 12), "last_day": date(2026, 3, 12)}, None, True),
+        ({"first_day": date(2026, 3, 13)}, None, False),
+        ({"last_day": date(2026, 3, 11)}, None, False),
+    ]
+    for number, (delegation, value, covered) in enumerate(cases):
+        await scene.delegated(scene.portfolio, to=f"dan{number}", by=f"bo{number}", **delegation)
+        await scene.submitted(seat(f"bo{number}"), value=value)
+        expected = [("vote", "delegate")] if covered else []
+        assert await scene.wanted(f"dan{number}") == expected, (delegation, value)
+
+
+async def test_a_delegate_is_not_asked_where_they_are_tied_or_have_a_seat_nor_for_an_alternate(scene: Scene) -> None:
+    await scene.delegated(scene.portfolio)
+    await scene.submitted(seat(BO), tied=(PersonId(subject(DAN)),))
+    await scene.submitted(seat(BO), submitter=subject(DAN))
+    await scene.submitted(seat(CAT, BO))
+    assert await scene.inbox(DAN) == []
+    await scene.submitted(seat(BO), seat(DAN))
+    assert await scene.wanted(DAN) == [("vote", "own")]
+
+
+async def test_a_delegation_covers_its_node_and_all_below_and_nothing_beside(scene: Scene) -> None:
+    programme, registered = scene.teller.programme(scene.portfolio)
+    below, second = scene.teller.project(scene.portfolio, "P-2", parent=programme.stream)
+    await scene.service.hear(registered, second)
+    await scene.delegated(programme.stream)
+    _, beside = scene.teller.submitted(scene.portfolio, scene.project, day(1), electorate=(seat(BO),))
+    _, covered = scene.teller.submitted(scene.portfolio, below.stream, day(1), electorate=(seat(BO),))
+    await scene.service.hear(*beside, *covered)
+    assert [each["reference"] for each in await scene.inbox(DAN)] == ["P-2"]
+    await scene.delegated(scene.project, to=CAT)
+    assert [each["reference"] for each in await scene.inbox(CAT)] == ["P-1"]
+
+
+async def test_a_delegate_speaks_for_one_only_and_for_nobody_who_is_recused(scene: Scene) -> None:
+    await scene.delegated(scene.portfolio)
+    await scene.delegated(scene.portfolio, by=CAT)
+    review = await scene.submitted(seat(BO), seat(CAT))
+    assert len(await scene.inbox(DAN)) == 2
+    await scene.then(review, "recused", 2, subject(CAT))
+    assert {each["delegator"] for each in await scene.inbox(DAN)} == {str(subject(BO))}
+    await scene.then(review, "voted", 3, voter=subject(DAN), for_seat=subject(BO))
+    assert await scene.inbox(DAN) == []
+
+
+async def test_what_ends_first_stands_in_front_and_pages_follow_each_other(scene: Scene) -> None:
+    for gate, closes_at in (("A", None), ("B", day(20)), ("C", day(15)), ("D", None), ("E", day(17))):
+        await scene.submitted(gate=gate, closes_at=closes_at)
+    client = await scene.service.client(BO)
+    seen: list[str] = []
+    url: str | None = "/inbox?limit=2&as_of=2026-03-12"
+    while url is not None:
+        answer = await client.get(url)
+        seen += [each["gate"] for each in done(answer)["rows"]]
+        url = answer.links["next"]["url"] if "next" in answer.links else None
+    assert seen[:3] == ["C", "E", "B"]
+    assert sorted(seen[3:]) == ["A", "D"]
+
+
+async def test_somebody_else_s_inbox_is_read_by_those_who_keep_the_reviews_and_only_there(scene: Scene) -> None:
+    await scene.submitted()
+    _, elsewhere = scene.teller.portfolio("Roads")
+    road, registered = scene.teller.project(elsewhere.envelope.stream, "R-1")
+    _, asked = scene.teller.submitted(elsewhere.envelope.stream, road.stream, day(1), electorate=(seat(BO),))
+    await scene.service.hear(elsewhere, registered, *asked)
+    await scene.service.assign("pam", Role.PMO, scene.portfolio)
+    await scene.service.assign("vic", Role.VIEWER, scene.portfolio)
+    theirs = await scene.inbox("pam", subject=subject(BO))
+    assert [each["reference"] for each in theirs] == ["P-1"]
+    assert {each["reference"] for each in await scene.inbox(BO)} == {"P-1", "R-1"}
+    assert await scene.inbox("vic", subject=subject(BO)) == []
+    vic = await scene.service.client("vic")
+    problem(await vic.get(f"/inbox?subject={subject(BO)}&node={scene.portfolio}"), 403, "not-allowed")
+    problem(await vic.get(f"/inbox?node={uuid4()}"), 404, "not-found")
+    assert [each["reference"] for each in await scene.inbox("pam", subject=subject(BO), node=scene.project)] == ["P-1"]
+
+
+async def test_an_account_is_asked_and_not_a_person_with_several(scene: Scene) -> None:
+    other = SubjectId(uuid4())
+    await scene.submitted(Elector(other, person(BO), "member of Board", veto=False))
+    assert await scene.inbox(BO) == []
+
+
+def test_who_may_refer_and_prepare_reviews_is_what_approvals_says() -> None:
+    own, approvals = (
+        Policy.read(Path(str(PROJECTIONS.policy).replace("projections", service)))
+        for service in ("projections", "approvals")
+    )
+    for action in ("review.refer", "review.draft"):
+        assert own.roles_for(action) == approvals.roles_for(action), action
+
+
+async def test_what_has_no_end_and_what_is_over_are_both_shown(scene: Scene) -> None:
+    await scene.submitted(closes_at=day(5))
+    await scene.submitted(gate="G2")
+    rows = await scene.inbox(BO, as_of=(day(5) + timedelta(seconds=1)).isoformat())
+    assert [(each["gate"], each["overdue"]) for each in rows] == [("G1", True), ("G2", False)]
