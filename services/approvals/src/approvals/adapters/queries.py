@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from sqlalchemy import Select, func, select, true, update
+from sqlalchemy import Select, func, or_, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -168,6 +168,23 @@ async def project_facts(engine: AsyncEngine, project: NodeId) -> ProjectFacts | 
 def roles_at(node: NodeId) -> Select[Any]:
     """The roles that are assigned at a node itself."""
     return select(roles).where(roles.c.node == node)
+
+
+async def documents_at(
+    engine: AsyncEngine, places: Collection[tuple[UUID, int]], streams: Collection[UUID]
+) -> tuple[bytes, ...]:
+    """The documents at these places, given as stream and version, and all of these streams, each in its order."""
+    wanted = or_(tuple_(events.c.stream, events.c.version).in_(list(places)), events.c.stream.in_(list(streams)))
+    query = select(events.c.document).where(wanted).order_by(events.c.stream, events.c.version)
+    async with engine.connect() as connection:
+        return tuple(bytes(document) for document in await connection.scalars(query))
+
+
+async def streams_in_ledger(engine: AsyncEngine, streams: Collection[UUID]) -> frozenset[UUID]:
+    """Which of these streams there are in this ledger."""
+    query = select(events.c.stream).where(events.c.stream.in_(list(streams)), events.c.version == 1)
+    async with engine.connect() as connection:
+        return frozenset(await connection.scalars(query))
 
 
 def entry_of(row: Any) -> Entry:

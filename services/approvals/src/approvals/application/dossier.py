@@ -79,11 +79,11 @@ from govkernel.domain import BodyId, Code, Money, Name, PersonId, PortfolioId, P
 Recorded: TypeAlias = RecordedEvent[Any]
 
 HOW_TO_CHECK: Final = (
-    "Each event is one document, kept as the bytes that were written. The SHA-256 of those bytes is its hash, and every "
-    "event of a stream but the first names the hash of the one before it: whoever has the bytes computes the hashes "
-    "and compares them with this list, first to last, up to the head. `gov events show <stream>@<version>` gives a "
-    "document's bytes from the topic, where other hands keep them than here. What a vote says to have been seen is "
-    "verified where this ledger has that very hash at that place."
+    "Each event is one document, kept as the bytes that were written. The SHA-256 of those bytes is its hash, and "
+    "every event of a stream but the first names the hash of the one before it: whoever has the bytes computes the "
+    "hashes and compares them with this list, first to last, up to the head. `gov events show <stream>` does "
+    "so in the ledger, and the topic gov.approvals.events.v1 keeps the same bytes outside of it. What somebody says to "
+    "have seen is verified where this ledger has that very hash at that place."
 )
 NOT_COVERED: Final = (
     "What the project did next is not in this ledger and not said here. Figures are measured by projections, and what "
@@ -839,9 +839,7 @@ class _Composer:
         if found is not None:
             return Sight(seen.stream, seen.version, seen.hash, found.envelope.type, found.hash.hex() == seen.hash)
         stream = _id(seen.stream)
-        here = stream is not None and (
-            stream in self.referred.streams or stream == self.recorded[0].envelope.stream
-        )
+        here = stream is not None and (stream in self.referred.streams or stream == self.recorded[0].envelope.stream)
         return Sight(seen.stream, seen.version, seen.hash, None, False if here else None)
 
 

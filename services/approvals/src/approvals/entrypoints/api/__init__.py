@@ -1,6 +1,15 @@
 """What people and programs can ask of approvals over HTTP, one module for each thing that is asked about."""
 
-from approvals.entrypoints.api import bodies, decisions, directory, gate_policies, reviews, roles, value_bands
+from approvals.entrypoints.api import (
+    bodies,
+    decisions,
+    directory,
+    dossiers,
+    gate_policies,
+    reviews,
+    roles,
+    value_bands,
+)
 from approvals.entrypoints.api.edge import api
 
-__all__ = ["api", "bodies", "decisions", "directory", "gate_policies", "reviews", "roles", "value_bands"]
+__all__ = ["api", "bodies", "decisions", "directory", "dossiers", "gate_policies", "reviews", "roles", "value_bands"]
