@@ -113,7 +113,8 @@ class Record:
 class Sight:
     """A document that somebody relied on.
 
-    `verified` says whether this ledger has that very hash at that place, None where the stream is not in this ledger.
+    `verified` says whether this ledger has that very hash at that place, None where the stream is not in this ledger;
+    `type` is known where it has.
     """
 
     stream: Code
@@ -529,11 +530,22 @@ def record_of(recorded: Recorded) -> Record:
     )
 
 
+def others_in(dossier: Dossier) -> tuple[Record, ...]:
+    """The events of other streams that a dossier's statements rest on."""
+    found = [
+        dossier.asked.request.record if dossier.asked.request else None,
+        dossier.policy.record if dossier.policy else None,
+        *(used.granted_record for used in dossier.delegations),
+        *(used.revoked.record if used.revoked else None for used in dossier.delegations),
+    ]
+    return tuple({record.event: record for record in found if record is not None}.values())
+
+
 def accounts_in(dossier: Dossier | ImportedDossier) -> frozenset[SubjectId]:
     """Every account that a dossier speaks of."""
-    acting = [_id(record.actor) for record in dossier.events]
-    found: list[UUID | None] = [*acting]
+    found = [_id(record.actor) for record in dossier.events]
     if isinstance(dossier, Dossier):
+        found += [_id(record.actor) for record in others_in(dossier)]
         seats = [seat for voters in dossier.voters for seat in voters.electorate]
         conditions = [each.condition for each in dossier.conditions]
         conditions += [each for vote in dossier.votes for each in vote.conditions]
@@ -837,7 +849,9 @@ class _Composer:
     def _sight(self, seen: Seen) -> Sight:
         found = self._found(seen)
         if found is not None:
-            return Sight(seen.stream, seen.version, seen.hash, found.envelope.type, found.hash.hex() == seen.hash)
+            # What lies elsewhere is told only to those who knew it: a hash can't be guessed.
+            verified = found.hash.hex() == seen.hash
+            return Sight(seen.stream, seen.version, seen.hash, found.envelope.type if verified else None, verified)
         stream = _id(seen.stream)
         here = stream is not None and (stream in self.referred.streams or stream == self.recorded[0].envelope.stream)
         return Sight(seen.stream, seen.version, seen.hash, None, False if here else None)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from approvals.application.dossier import Dossier, ImportedDossier, Record
+from approvals.application.dossier import Dossier, ImportedDossier, Record, others_in
 from govkernel.domain import Money
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -53,7 +53,7 @@ class Names:
 def dossier(content: Dossier, digest: str, names: Names) -> Page:
     """The page of a review's dossier, in the time zone that the review was submitted in."""
     zone = _zone(content.proposal.time_zone if content.proposal else None)
-    return Page(_render("dossier.html", content, digest, names, zone, others=_others(content)))
+    return Page(_render("dossier.html", content, digest, names, zone, others=others_in(content)))
 
 
 def imported_dossier(content: ImportedDossier, digest: str, names: Names) -> Page:
@@ -73,17 +73,6 @@ def _render(template: str, content: object, digest: str, names: Names, zone: tzi
         zone=zone,
         **more,
     )
-
-
-def _others(content: Dossier) -> tuple[Record, ...]:
-    """The events of other streams that statements rest on."""
-    found = [
-        content.asked.request.record if content.asked.request else None,
-        content.policy.record if content.policy else None,
-        *(used.granted_record for used in content.delegations),
-        *(used.revoked.record if used.revoked else None for used in content.delegations),
-    ]
-    return tuple({record.event: record for record in found if record is not None}.values())
 
 
 def _zone(name: str | None) -> tzinfo:
