@@ -1,17 +1,35 @@
 """Plays the story in. Every request has a key of its own, so that playing it again changes nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from math import inf
+from typing import Any, Final, assert_never
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from gov.client import Addresses, Answer, Client
 from gov.demo import story
-from gov.demo.story import Complete, Gate, Project, Report, Resume, Risk, Start, moment
+from gov.demo.story import (
+    Act,
+    Ask,
+    Breach,
+    Complete,
+    Delegate,
+    Gate,
+    Meet,
+    Project,
+    Recuse,
+    Replace,
+    Report,
+    Resume,
+    Risk,
+    Start,
+    Vote,
+    moment,
+)
 from gov.issuer.people import accounts
 from gov.runtime.system import ISSUER
 
@@ -48,6 +66,31 @@ def person(username: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"{ISSUER}|person|{username.partition('.')[0]}"))
 
 
+class _Turns:
+    """Who of the projects asks approvals next: the one whose day comes first.
+
+    Deadlines of the demo clock fire when anybody says that it is so late: a project that ran ahead would let the
+    conditions of another lapse before that one can meet them.
+    """
+
+    def __init__(self, first: Mapping[str, float]) -> None:
+        self._next = dict(first)
+        self._moved = asyncio.Condition()
+
+    async def take(self, project: str, day: float) -> None:
+        """Wait until no other project has anything to ask on an earlier day."""
+        async with self._moved:
+            self._next[project] = day
+            self._moved.notify_all()
+            await self._moved.wait_for(lambda: min((day, name) for name, day in self._next.items()) == (day, project))
+
+    async def pass_on(self, project: str, day: float) -> None:
+        """Ask nothing more before that day."""
+        async with self._moved:
+            self._next[project] = day
+            self._moved.notify_all()
+
+
 class _Stage:
     """The people of the demonstration, each signed in, and how many commands they have sent."""
 
@@ -55,6 +98,7 @@ class _Stage:
         self.clients = clients
         self.commands = 0
         self.on_command = on_command
+        self.turns = _Turns({project.reference: _next_day(project.acts) for project in story.PROJECTS})
         # What every service must have seen before a person is allowed anything there: that person's role.
         self.roles: dict[str, str] = {}
 
@@ -94,6 +138,18 @@ class _Stage:
             return shown > version
 
         await _until(moved, f"project {project} stayed at version {version}")
+        return shown
+
+    async def shows(self, service: str, path: str, what: Callable[[Any], bool]) -> Any:
+        """Wait until a service shows something under a path; what it shows then."""
+        shown: Any = None
+
+        async def come() -> bool:
+            nonlocal shown
+            shown = await self.clients[LEAD].query(service, path)
+            return what(shown)
+
+        await _until(come, f"{service} never came to show what was expected under {path}")
         return shown
 
     async def settled(self, report: UUID) -> None:
@@ -180,6 +236,15 @@ async def _set_up(stage: _Stage) -> UUID:
                 "last_day": None,
             }
             await stage.say(LEAD, "approvals", f"/bodies/{formed.stream}/members", seat, CLERK_DAY)
+        for alternate, member in story.ALTERNATES:
+            seat = {
+                "member": subject(alternate),
+                "chair": False,
+                "alternate_for": subject(member),
+                "first_day": first_day,
+                "last_day": None,
+            }
+            await stage.say(LEAD, "approvals", f"/bodies/{formed.stream}/members", seat, CLERK_DAY)
         return str(formed.stream)
 
     async def publish(gate: str) -> None:
@@ -195,6 +260,7 @@ async def _set_up(stage: _Stage) -> UUID:
             "sponsor_may_vote": False,
             "time_limit": None,
             "failed_outcome": "recycle",
+            **(_asked_of_plans() if gate == story.GATES[1] else {}),
         }
         await stage.say(LEAD, "approvals", "/gate-policies", body, CLERK_DAY, seen=(registered.seen,))
 
@@ -212,6 +278,25 @@ async def _set_up(stage: _Stage) -> UUID:
     table = {"portfolio": str(portfolio), "bands": bands, "source": None}
     await stage.say(LEAD, "approvals", "/value-bands", table, CLERK_DAY)
     return portfolio
+
+
+def _asked_of_plans() -> dict[str, Any]:
+    return {
+        "deliverables": [
+            {"code": kind, "name": name, "evidence_kind": kind, "from_value": None} for kind, name in story.DELIVERABLES
+        ],
+        "criteria": [
+            {
+                "code": code,
+                "text": text,
+                "need": need,
+                "evidence_kinds": [kind],
+                "kpi": None,
+                "from_value": None if value is None else {"amount": value, "currency": story.CURRENCY},
+            }
+            for code, text, need, kind, value in story.CRITERIA
+        ],
+    }
 
 
 async def _enter(stage: _Stage, name: str) -> None:
@@ -249,98 +334,166 @@ async def _live(
         },
         project.registered,
     )
-    own = registered.stream
-    version = registered.version
-    known = (registered.seen,)
-    reviews: list[tuple[str, UUID]] = []
-    for act in project.acts:
+    life = _Life(stage, portfolio, project, registered.stream, (registered.seen,), registered.version)
+    for number, act in enumerate(project.acts):
+        await life.play(act)
+        await stage.turns.pass_on(project.reference, _next_day(project.acts[number + 1 :]))
+    return life.own, life.reviews
+
+
+def _next_day(acts: Sequence[Act]) -> float:
+    """The first day on which one of these acts asks something of approvals; never is infinitely late."""
+    return min((act.day for act in acts if isinstance(act, Gate | Meet | Delegate)), default=inf)
+
+
+@dataclass(slots=True)
+class _Life:
+    """A project as it is played: what services must have seen of it, and its reviews by gate."""
+
+    stage: _Stage
+    portfolio: UUID
+    project: Project
+    own: UUID
+    known: tuple[str, ...]
+    version: int
+    reviews: list[tuple[str, UUID]] = field(default_factory=list)
+    delegations: dict[str, UUID] = field(default_factory=dict)
+
+    async def play(self, act: Act) -> None:
+        """Let an act happen, and wait for what follows from it."""
+        manager = self.project.manager
         match act:
             case Start(day=day, phase=phase):
-                said = await stage.say(
-                    project.manager, "projects", f"/projects/{own}/phase-starts", {"phase": phase}, day, seen=known
-                )
-                version = said.version
+                await self._run("phase-starts", {"phase": phase}, manager, day)
             case Complete(day=day, phase=phase):
-                said = await stage.say(
-                    project.manager, "projects", f"/projects/{own}/phase-completions", {"phase": phase}, day, seen=known
-                )
-                version = said.version
+                await self._run("phase-completions", {"phase": phase}, manager, day)
             case Resume(day=day, reason=reason):
-                said = await stage.say("sol", "projects", f"/projects/{own}/resumptions", {"reason": reason}, day)
-                version = said.version
+                await self._run("resumptions", {"reason": reason}, "sol", day)
+            case Breach():
+                await self._breach(act)
             case Gate():
-                review, concluded = await _review(stage, project, own, act, known)
-                reviews.append((act.gate, review))
-                if concluded:
-                    version = await stage.reacted(own, version)
+                await self._gate(act)
+            case Meet():
+                await self._meet(act)
+            case Delegate():
+                await self._delegate(act)
             case Risk():
-                await _risk(stage, project, own, act, known)
+                await _risk(self.stage, self.project, self.own, act, self.known)
             case Report():
-                await _report(stage, project, own, act, known)
-    return own, reviews
+                await _report(self.stage, self.project, self.own, act, self.known)
+            case _:
+                assert_never(act)
 
+    async def _run(self, what: str, body: Mapping[str, Any], who: str, day: float) -> None:
+        said = await self.stage.say(who, "projects", f"/projects/{self.own}/{what}", body, day, seen=self.known)
+        self.version = said.version
 
-async def _review(stage: _Stage, project: Project, own: UUID, act: Gate, known: tuple[str, ...]) -> tuple[UUID, bool]:
-    drafted = await stage.say(
-        project.manager,
-        "approvals",
-        "/reviews",
-        {
-            "project": str(own),
+    async def _ask(
+        self, who: str, path: str, body: Mapping[str, Any], day: float, *, if_match: int | None = None
+    ) -> Answer:
+        """Send a command to approvals when it is this project's turn."""
+        await self.stage.turns.take(self.project.reference, day)
+        return await self.stage.say(who, "approvals", path, body, day, if_match=if_match, seen=self.known)
+
+    async def _gate(self, act: Gate) -> None:
+        evidence = [_document(self.project, act, kind) for kind in act.evidence]
+        drafted = {
+            "project": str(self.own),
             "kind": "gate",
             "gate": act.gate,
             "question": act.question,
-            "evidence": [_document(project, act, "business case")],
-        },
-        act.day,
-        seen=known,
-    )
-    review = drafted.stream
-    answer = await stage.say(
-        project.manager,
-        "approvals",
-        f"/reviews/{review}/submissions",
-        {"proposed": act.proposed},
-        act.day + 0.2,
-        if_match=drafted.version,
-    )
-    concluded = False
-    for vote in act.votes:
-        day = act.day + 0.2 + vote.after_days
+            "evidence": evidence,
+        }
+        manager = self.project.manager
+        answer = await self._ask(manager, "/reviews", drafted, act.day)
+        review = answer.stream
+        day = act.day + 0.2
+        submission = {"proposed": act.proposed}
+        answer = await self._ask(manager, f"/reviews/{review}/submissions", submission, day, if_match=answer.version)
+        questions = 0
+        events: list[str] = []
+        for step in act.steps:
+            at = day + step.after_days
+            match step:
+                case Vote():
+                    answer = await self._vote(review, step, at, answer.version)
+                case Recuse(voter=voter, reason=reason):
+                    recusal = {"reason": reason}
+                    answer = await self._ask(voter, f"/reviews/{review}/recusals", recusal, at, if_match=answer.version)
+                case Ask(voter=voter, question=question, answer=words):
+                    questions += 1
+                    asked = {"text": question}
+                    answered = {"question": questions, "text": words}
+                    await self._ask(voter, f"/reviews/{review}/questions", asked, at)
+                    answer = await self._ask(manager, f"/reviews/{review}/answers", answered, at + 0.5)
+                case Replace(kind=kind, remark=remark):
+                    changed = [
+                        _document(self.project, act, each, edition=2 if each == kind else 1) for each in act.evidence
+                    ]
+                    replacing = {"evidence": changed, "remark": remark}
+                    answer = await self._ask(
+                        manager, f"/reviews/{review}/evidence", replacing, at, if_match=answer.version
+                    )
+                case _:
+                    assert_never(step)
+            events.extend(answer.events)
+        self.reviews.append((act.gate, review))
+        if "approvals.ReviewConcluded" in events:
+            self.version = await self.stage.reacted(self.own, self.version)
+
+    async def _vote(self, review: UUID, vote: Vote, day: float, version: int) -> Answer:
         conditions = []
         if vote.condition is not None:
             due: date = moment(day + vote.condition_due_in_days).date()
-            conditions = [{"text": vote.condition, "owner": subject(project.manager), "due": due.isoformat()}]
-        answer = await stage.say(
-            vote.voter,
-            "approvals",
-            f"/reviews/{review}/votes",
-            {"choice": vote.choice, "reason": vote.reason, "conditions": conditions},
-            day,
-            if_match=answer.version,
+            owner = subject(self.project.manager)
+            conditions = [{"text": vote.condition, "owner": owner, "due": due.isoformat(), "on_lapse": vote.on_lapse}]
+        body = {"choice": vote.choice, "reason": vote.reason, "conditions": conditions}
+        if vote.acting_for is not None:
+            body["delegation"] = str(self.delegations[vote.acting_for])
+        return await self._ask(vote.voter, f"/reviews/{review}/votes", body, day, if_match=version)
+
+    async def _meet(self, act: Meet) -> None:
+        gate, review = self.reviews[-1]
+        shown_by = _document(self.project, Gate(act.day, gate, "", ()), act.kind)
+        body = {"condition": 1, "evidence": [shown_by], "remark": act.remark}
+        await self._ask(self.project.manager, f"/reviews/{review}/condition-closures", body, act.day)
+        # A condition that lapsed before has held the project by then: projects hears of both in their order.
+        await self.stage.shows(
+            "projects",
+            f"/projects/{self.own}",
+            lambda shown: all(each["review"] != str(review) for each in shown["open_conditions"]),
         )
-        concluded = concluded or "approvals.ReviewConcluded" in answer.events
-    if act.condition_closed_on is not None:
-        await stage.say(
-            project.manager,
-            "approvals",
-            f"/reviews/{review}/condition-closures",
-            {
-                "condition": 1,
-                "evidence": [_document(project, act, "second ground survey")],
-                "remark": "The survey is on file.",
-            },
-            act.condition_closed_on,
-        )
-    return review, concluded
+        self.version = await self.stage.clients[LEAD].version_of("projects", f"/projects/{self.own}")
+
+    async def _delegate(self, act: Delegate) -> None:
+        first = moment(act.day).date()
+        body = {
+            "delegate": subject(act.delegate),
+            "node": str(self.own),
+            "kinds": ["gate"],
+            "limit": None,
+            "first_day": first.isoformat(),
+            "last_day": (first + timedelta(days=act.days)).isoformat(),
+            "reason": act.reason,
+        }
+        granted = await self._ask(act.delegator, "/delegations", body, act.day)
+        self.delegations[act.delegator] = granted.stream
+
+    async def _breach(self, act: Breach) -> None:
+        began = moment(act.day - 1).date()
+        body = {"phase": act.phase, "began_on": began.isoformat(), "remark": act.remark}
+        await self._run("work-reports", body, "sol", act.day)
+        # Whoever reviews the gate has to know of it before the review is submitted.
+        await self.stage.shows("approvals", f"/project-reviews/{self.own}", lambda shown: bool(shown["breaches"]))
 
 
-def _document(project: Project, act: Gate, what: str) -> dict[str, str]:
-    title = f"{project.reference} {act.gate} {what}"
+def _document(project: Project, act: Gate, kind: str, *, edition: int = 1) -> dict[str, str]:
+    title = f"{project.reference} {act.gate} {kind.replace('-', ' ')}"
     return {
         "title": title,
-        "uri": f"https://documents.example.org/{project.reference}/{act.gate}/{what.replace(' ', '-')}",
-        "sha256": sha256(f"{title}, day {act.day}".encode()).hexdigest(),
+        "uri": f"https://documents.example.org/{project.reference}/{act.gate}/{kind}",
+        "sha256": sha256(f"{title}, day {act.day}, edition {edition}".encode()).hexdigest(),
+        "kind": kind,
     }
 
 

@@ -19,10 +19,21 @@ ROLES: Final = (
     ("bo", "approver"),
     ("cy", "approver"),
     ("dee", "approver"),
+    ("kit", "approver"),
+    ("ray", "approver"),
     ("vic", "viewer"),
 )
 GATES: Final = ("G1", "G2", "G3", "G4")
 VOTERS: Final = ("bo", "cy", "dee")
+ALTERNATES: Final = (("kit", "dee"),)
+"""Who takes whose seat on the bodies when its holder does not."""
+DELIVERABLES: Final = (("plan", "Project plan"), ("estimate", "Cost estimate"))
+"""What the policy of the second gates asks for: the kind of evidence, and its name."""
+CRITERIA: Final = (
+    ("risks-reviewed", "The risk register was reviewed in the last month.", "must", "risk-register", None),
+    ("benefits-owned", "Each benefit has an owner who has agreed to it.", "should", "benefit-profile", "5000000"),
+)
+"""What the policy of the second gates asks whether it is met: code, text, need, kind of evidence, from which value."""
 
 
 def moment(day: float) -> datetime:
@@ -48,7 +59,10 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One vote, so many days after the submission."""
+    """One vote, so many days after the submission; `acting_for` is who has delegated to the voter.
+
+    An alternate simply votes. A condition that isn't met in time is followed by `on_lapse`.
+    """
 
     voter: str
     choice: str
@@ -56,18 +70,83 @@ class Vote:
     after_days: float = 1.0
     condition: str | None = None
     condition_due_in_days: int = 30
+    on_lapse: str = "reminder"
+    acting_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recuse:
+    """Somebody keeps out of a review, so many days after the submission."""
+
+    voter: str
+    reason: str
+    after_days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A voter asks the submitter, so many days after the submission, who answers half a day later."""
+
+    voter: str
+    question: str
+    answer: str
+    after_days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """The submitter replaces a piece of evidence, so many days after the submission; everyone is asked again."""
+
+    kind: str
+    remark: str
+    after_days: float
+
+
+Step = Vote | Recuse | Ask | Replace
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A review of a gate: submitted on a day, then voted on; with fewer votes than needed it stays open."""
+    """A review of a gate: submitted on a day, then what follows until it is decided, if it is.
+
+    `evidence` names the kinds of documents that support it.
+    """
 
     day: float
     gate: str
     question: str
-    votes: tuple[Vote, ...]
+    steps: tuple[Step, ...]
     proposed: str = "go"
-    condition_closed_on: float | None = None
+    evidence: tuple[str, ...] = ("business-case",)
+
+
+@dataclass(frozen=True, slots=True)
+class Meet:
+    """The first condition of the last review is met, as a document of this kind shows."""
+
+    day: float
+    kind: str
+    remark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """A person lets another speak for their seats in this project's reviews, for so many days."""
+
+    day: float
+    delegator: str
+    delegate: str
+    days: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """The sponsor finds that work in a phase has begun before its gate had said so."""
+
+    day: float
+    phase: str
+    remark: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +187,7 @@ class Report:
     narrative: str
 
 
-Act = Start | Complete | Gate | Resume | Risk | Report
+Act = Start | Complete | Gate | Meet | Delegate | Breach | Resume | Risk | Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +203,10 @@ class Project:
     purpose: str
     registered: float
     acts: tuple[Act, ...]
+
+
+READY_TO_PLAN: Final = ("business-case", "plan", "estimate", "risk-register", "benefit-profile")
+"""The evidence that the second gates ask for."""
 
 
 def approved(*, after: float = 1.0) -> tuple[Vote, ...]:
@@ -178,12 +261,26 @@ PROJECTS: Final = (
                     ),
                     Vote("cy", "approve", "The plan is sound.", 3),
                 ),
-                condition_closed_on=150,
+                evidence=READY_TO_PLAN,
             ),
             Start(120, "design"),
+            Meet(150, "ground-survey", "The survey is on file."),
             Report(200, "amber", "amber", "green", "The survey came late; design follows it."),
             Complete(215, "design"),
-            Gate(218, "G3", "May the wharf be built?", approved(after=3)),
+            Gate(
+                218,
+                "G3",
+                "May the wharf be built?",
+                (
+                    Ask(
+                        "cy",
+                        "Who pays if the second survey is wrong as well?",
+                        "The surveyor's insurance, up to the price of the piles.",
+                        1,
+                    ),
+                    *approved(after=3),
+                ),
+            ),
             Start(225, "execution"),
             Report(300, "green", "green", "green", "Work on berths one and two is on plan."),
         ),
@@ -223,7 +320,22 @@ PROJECTS: Final = (
                     Vote("bo", "approve", "Waiting costs more than a revision later.", 2),
                     Vote("cy", "reject", "Settle the model first.", 4),
                 ),
+                evidence=READY_TO_PLAN,
             ),
+            Complete(310, "planning"),
+            Gate(
+                313,
+                "G2",
+                "May the sea wall be designed to this plan, with the flood model that both councils have signed?",
+                (
+                    Vote("bo", "approve", "The model is settled.", 1),
+                    Replace("estimate", "The estimate has the higher crest now.", 3),
+                    Vote("bo", "approve", "The model is settled, and the crest is worth its price.", 4),
+                    Vote("cy", "approve", "Both councils have signed.", 5),
+                ),
+                evidence=READY_TO_PLAN,
+            ),
+            Start(322, "design"),
         ),
     ),
     Project(
@@ -241,7 +353,7 @@ PROJECTS: Final = (
             Gate(57, "G1", "May planning of the market hall begin?", approved()),
             Start(62, "planning"),
             Complete(100, "planning"),
-            Gate(102, "G2", "May the hall be refurbished in increments?", approved()),
+            Gate(102, "G2", "May the hall be refurbished in increments?", approved(), evidence=READY_TO_PLAN[:-1]),
             Start(107, "increments"),
             Risk(
                 130,
@@ -257,7 +369,16 @@ PROJECTS: Final = (
             ),
             Report(210, "amber", "green", "amber", "Steel costs more than planned; contingency covers it."),
             Complete(330, "increments"),
-            Gate(333, "G3", "May the hall go over to its operator?", approved()),
+            Delegate(332, "bo", "ray", 21, "On leave for three weeks."),
+            Gate(
+                333,
+                "G3",
+                "May the hall go over to its operator?",
+                (
+                    Vote("ray", "approve", "The operator has signed.", 1, acting_for="bo"),
+                    Vote("cy", "approve", "Nothing is left to build.", 2),
+                ),
+            ),
             Start(340, "transition"),
             Complete(380, "transition"),
         ),
@@ -280,7 +401,7 @@ PROJECTS: Final = (
                 "Shall the demolition be ended in favour of the heritage plan?",
                 (
                     Vote("bo", "approve", "The heritage plan serves the same end.", 1),
-                    Vote("dee", "approve", "Nothing is lost by ending now.", 2),
+                    Vote("kit", "approve", "Nothing is lost by ending now.", 2),
                 ),
                 proposed="kill",
             ),
@@ -301,12 +422,30 @@ PROJECTS: Final = (
             Gate(31, "G1", "May the parking app go into alpha?", approved()),
             Start(35, "alpha"),
             Complete(80, "alpha"),
-            Gate(81, "G2", "May the parking app go into beta?", approved()),
+            Gate(81, "G2", "May the parking app go into beta?", approved(), evidence=READY_TO_PLAN[:-1]),
             Start(85, "beta"),
             Report(170, "green", "green", "green", "Four councils on the beta, users stay."),
             Complete(190, "beta"),
-            Gate(191, "G3", "May the parking app go live?", approved()),
+            Gate(
+                191,
+                "G3",
+                "May the parking app go live?",
+                (
+                    Vote("bo", "approve", "The beta has shown what it can do.", 1),
+                    Vote(
+                        "dee",
+                        "approve_with_conditions",
+                        "Only with an accessibility audit.",
+                        2,
+                        "An accessibility audit is on file",
+                        30,
+                        "hold",
+                    ),
+                ),
+            ),
             Start(195, "live"),
+            Meet(248, "accessibility-audit", "The auditor came five weeks late."),
+            Resume(250, "The audit is there, and finds nothing grave."),
         ),
     ),
     Project(
@@ -321,7 +460,12 @@ PROJECTS: Final = (
         (
             Start(21, "discovery"),
             Complete(60, "discovery"),
-            Gate(62, "G1", "May the permit portal go into alpha?", approved()),
+            Gate(
+                62,
+                "G1",
+                "May the permit portal go into alpha?",
+                (Recuse("dee", "My brother works for the bidder.", 0.5), *approved()),
+            ),
             Start(66, "alpha"),
             Risk(
                 90,
@@ -349,9 +493,10 @@ PROJECTS: Final = (
                     Vote("cy", "approve", "Nothing is gained by running ahead.", 3),
                 ),
                 proposed="hold",
+                evidence=READY_TO_PLAN,
             ),
             Resume(290, "The identity service has a date."),
-            Gate(295, "G2", "May the permit portal go into beta?", approved()),
+            Gate(295, "G2", "May the permit portal go into beta?", approved(), evidence=READY_TO_PLAN),
             Start(300, "beta"),
         ),
     ),
@@ -389,6 +534,7 @@ PROJECTS: Final = (
                 "G2",
                 "May the sensors be rolled out in increments?",
                 (),
+                evidence=READY_TO_PLAN[:-1],
             ),
         ),
     ),
@@ -404,6 +550,10 @@ PROJECTS: Final = (
         (
             Start(262, "discovery"),
             Report(330, "amber", "amber", "green", "Two data owners are still to be found."),
+            Breach(338, "alpha", "The contractor's team works on the alpha since Monday."),
+            Complete(340, "discovery"),
+            Gate(342, "G1", "May the open data platform go into alpha, where work has begun already?", approved()),
+            Start(346, "alpha"),
         ),
     ),
 )

@@ -6,10 +6,22 @@ from approvals.entrypoints.api import (
     directory,
     dossiers,
     gate_policies,
+    project_reviews,
     reviews,
     roles,
     value_bands,
 )
 from approvals.entrypoints.api.edge import api
 
-__all__ = ["api", "bodies", "decisions", "directory", "dossiers", "gate_policies", "reviews", "roles", "value_bands"]
+__all__ = [
+    "api",
+    "bodies",
+    "decisions",
+    "directory",
+    "dossiers",
+    "gate_policies",
+    "project_reviews",
+    "reviews",
+    "roles",
+    "value_bands",
+]
