@@ -1,6 +1,6 @@
 """What the PMO and the administrator keep: names, bodies, roles, bands, policies, and decisions made elsewhere."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,8 +9,10 @@ from tests.integration.approvals.room import BOARD, DAY, VOTE, Room, assign, reg
 from tests.support.nodes import heard_portfolio, heard_project
 from tests.support.services import Service, done, person, problem, subject
 
-from govevents.approvals import DecisionRecorded, Role
+from govevents.approvals import Breach, DecisionRecorded, ReviewConcluded, Role
 from govevents.document import Origin
+from govevents.projects import GateBreached
+from govkernel.domain import PortfolioId
 
 SOURCE = {"file": "report.csv", "sha256": "a" * 64, "row": 7}
 DECISION = {"kind": "gate", "gate": "G1", "decided_on": "2014-05-01", "source": SOURCE}
@@ -504,3 +506,28 @@ async def test_queries_say_which_parameter_is_wrong(service: Service) -> None:
     ):
         (error,) = problem(await service.root.get(path), 422, "invalid-input")["errors"]
         assert error["parameter"] == parameter
+
+
+async def test_a_breach_that_projects_report_is_shown_and_is_before_whoever_reviews_the_gate(room: Room) -> None:
+    path = f"/project-reviews/{room.project}"
+    auditor = await room.as_("aud")
+    assert done(await auditor.get(path)) == {"project": room.project, "ended": False, "breaches": []}
+    began = date(2026, 3, 2)
+    told = GateBreached(PortfolioId(UUID(room.portfolio)), "planning", "G1", began, subject("aud"), "Diggers on site.")
+    await room.service.hear(room.project_stream.event(told))
+    breach = {"phase": "planning", "gate": "G1", "began_on": "2026-03-02"}
+    shown = await auditor.get(path)
+    assert done(shown) == {"project": room.project, "ended": False, "breaches": [breach]}
+    assert shown.headers["etag"] == '"1"'
+    review = await room.opened()
+    opened = await room.shown(review)
+    assert (opened["breaches"], opened["ready"]) == ([breach], False)
+    for seen, name in enumerate(("ana", "bo"), start=2):
+        done(await room.vote(review, name, seen=seen))
+    concluded = (await room.facts(review))[-1]
+    assert isinstance(concluded, ReviewConcluded)
+    assert concluded.breaches == (Breach("planning", "G1", began),)
+
+
+async def test_what_reviews_of_a_project_share_is_for_those_who_may_see_the_project(room: Room) -> None:
+    problem(await (await room.as_("eve")).get(f"/project-reviews/{room.project}"), 403, "not-allowed")
