@@ -83,7 +83,8 @@ def test_a_file_that_is_no_key_is_refused(tmp_path: Path) -> None:
 
 def test_the_people_of_the_demonstration() -> None:
     people = accounts()
-    assert set(people) == {"ana", "bo", "bo.second", "cy", "dee", "max", "mia", "sol", "vic", "olu", "eve"}
+    names = {"ana", "bo", "bo.second", "cy", "dee", "kit", "ray", "max", "mia", "sol", "vic", "olu", "eve"}
+    assert set(people) == names
     assert {name for name, account in people.items() if account.administrator} == {"ana", "olu"}
     assert all(UUID(account.sub) for account in people.values())
 
