@@ -9,6 +9,7 @@ from approvals.domain.body import (
     BodyAlreadyFormed,
     BodyNotKnown,
     ChairTaken,
+    Event,
     FormBody,
     MemberNotSeatedThroughout,
     NotAMember,
@@ -210,7 +211,7 @@ def test_an_alternate_is_seated_for_their_member_only_in_the_order_of_appointmen
 
 def test_alternates_leave_with_their_member_and_do_not_come_back_by_themselves() -> None:
     alternate = appointed("bo", alternate_for="ana")
-    told = [FORMED, appointed("ana"), alternate, MemberReleased(account("ana"), "moved on")]
+    told: list[Event] = [FORMED, appointed("ana"), alternate, MemberReleased(account("ana"), "moved on")]
     body.given(*told).when(ReleaseMember(account("bo"), "moved on")).then_nothing()
     back = BODY.fold([*told, appointed("ana")])
     assert alternates_of(back, account("ana"), JUNE) == ()
@@ -218,7 +219,7 @@ def test_alternates_leave_with_their_member_and_do_not_come_back_by_themselves()
 
 
 def test_a_released_alternate_leaves_the_member_seated() -> None:
-    told = [FORMED, appointed("ana"), appointed("bo", alternate_for="ana")]
+    told: list[Event] = [FORMED, appointed("ana"), appointed("bo", alternate_for="ana")]
     released = MemberReleased(account("bo"), "moved on")
     body.given(*told).when(ReleaseMember(account("bo"), "moved on")).then(released)
     state = BODY.fold([*told, released])

@@ -11,6 +11,7 @@ from approvals.domain.delegation import (
     DELEGATED_BY,
     DELEGATED_TO,
     DELEGATION,
+    DELEGATION_AT,
     DelegatesToOneself,
     Delegation,
     DelegationAlreadyGranted,
@@ -196,8 +197,12 @@ def test_one_that_was_never_granted_covers_nothing() -> None:
     refused(DELEGATION.initial, DelegationNotKnown)
 
 
-def test_it_is_found_from_both_accounts_also_when_it_is_revoked() -> None:
-    links = {Link(DELEGATED_BY, account("ana")), Link(DELEGATED_TO, account("dee"))}
+def test_it_is_found_from_both_accounts_and_its_node_also_when_it_is_revoked() -> None:
+    links = {
+        Link(DELEGATED_BY, account("ana")),
+        Link(DELEGATED_TO, account("dee")),
+        Link(DELEGATION_AT, PORTFOLIO_NODE),
+    }
     assert DELEGATION.links(DELEGATION.initial) == frozenset()
     assert DELEGATION.links(DELEGATION.fold([GRANTED])) == links
     assert DELEGATION.links(DELEGATION.fold([GRANTED, REVOKED])) == links

@@ -1,9 +1,9 @@
 """What approvals reads besides its ledger: the directory, and the nodes and roles that it follows."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID, uuid5
 
 from sqlalchemy import Select, func, or_, select, true, tuple_, update
@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from approvals.adapters.tables import directory
+from approvals.domain.delegation import DELEGATED_BY, DELEGATED_TO, DELEGATION_AT
 from govevents.values import value
-from govkernel.access import NODES, ROLES, NodeKind, node_of
-from govkernel.domain import Money, Name, NodeId, PersonId, PortfolioId, Refusal, SubjectId, Text
+from govkernel.access import NODES, ROLES, NodeKind, Visible, node_of
+from govkernel.domain import Link, Money, Name, NodeId, PersonId, PortfolioId, Refusal, SubjectId, Text
 from govkernel.readmodels import decode_row, views_of
 from govkernel.tables import events, stream_links
 
@@ -128,6 +129,28 @@ def linked(kind: str, target: UUID) -> Select[Any]:
     )
 
 
+def delegations(wanted: Iterable[Link], visible: Visible, caller: SubjectId) -> Select[Any]:
+    """The delegations with all of these links that the caller is party to, or whose node is among those visible."""
+    place = stream_links.alias("place")
+    query = (
+        select(place.c.stream, events.c.seq)
+        .join(events, (events.c.stream == place.c.stream) & (events.c.version == 1))
+        .where(place.c.kind == DELEGATION_AT)
+        .where(
+            visible.covers(place.c.target)
+            | place.c.stream.in_(_with_link(DELEGATED_BY, caller))
+            | place.c.stream.in_(_with_link(DELEGATED_TO, caller))
+        )
+    )
+    for link in wanted:
+        query = query.where(place.c.stream.in_(_with_link(link.kind, link.target)))
+    return query
+
+
+def _with_link(kind: str, target: UUID) -> Select[Any]:
+    return select(stream_links.c.stream).where(stream_links.c.kind == kind, stream_links.c.target == target)
+
+
 async def is_portfolio(engine: AsyncEngine, portfolio: PortfolioId) -> bool:
     """Whether a portfolio is known here under this id."""
     return await node_of(engine, NodeId(portfolio), NodeKind.PORTFOLIO) is not None
@@ -137,6 +160,18 @@ async def is_node(engine: AsyncEngine, node: NodeId) -> bool:
     """Whether a portfolio, programme or project is known here under this id."""
     async with engine.connect() as connection:
         return await connection.scalar(select(nodes.c.node).where(nodes.c.node == node)) is not None
+
+
+async def time_zone_of(engine: AsyncEngine, node: NodeId) -> str | None:
+    """The time zone of a node's portfolio, UTC where that says none; None where no such node is known here."""
+    portfolio = nodes.alias("portfolio")
+    query = (
+        select(func.coalesce(portfolio.c.time_zone, "UTC"))
+        .select_from(nodes.outerjoin(portfolio, portfolio.c.node == nodes.c.portfolio))
+        .where(nodes.c.node == node)
+    )
+    async with engine.connect() as connection:
+        return cast("str | None", await connection.scalar(query))
 
 
 async def project_facts(engine: AsyncEngine, project: NodeId) -> ProjectFacts | None:

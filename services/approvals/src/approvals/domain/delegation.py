@@ -24,6 +24,8 @@ DELEGATED_BY: Final = "delegated_by"
 """The link from an account to the delegations that it has granted."""
 DELEGATED_TO: Final = "delegated_to"
 """The link from an account to the delegations that were granted to it."""
+DELEGATION_AT: Final = "delegation_at"
+"""The link from a node to the delegations that speak of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,13 @@ def _links(delegation: Delegation) -> frozenset[Link]:
             return frozenset()
         case Granted(granted=granted) | Revoked(granted=granted):
             # A revoked one stays in the register, beside the votes that were cast under it.
-            return frozenset({Link(DELEGATED_BY, granted.delegator), Link(DELEGATED_TO, granted.delegate)})
+            return frozenset(
+                {
+                    Link(DELEGATED_BY, granted.delegator),
+                    Link(DELEGATED_TO, granted.delegate),
+                    Link(DELEGATION_AT, granted.node),
+                }
+            )
         case _:
             assert_never(delegation)
 

@@ -6,6 +6,7 @@ from typing import Final
 from approvals.application.reactions import needs, react
 from approvals.domain.body import BODY
 from approvals.domain.decision import DECISION
+from approvals.domain.delegation import DELEGATION
 from approvals.domain.gate_policy import GATE_POLICY
 from approvals.domain.project_reviews import PROJECT_REVIEWS
 from approvals.domain.review import REVIEW
@@ -21,7 +22,7 @@ APPROVALS: Final = ServiceDefinition(
     name="approvals",
     api=api,
     policy=Path(__file__).with_name("policy.toml"),
-    aggregates=(BODY, ROLE_ASSIGNMENT, VALUE_BANDS, GATE_POLICY, REVIEW, DECISION, PROJECT_REVIEWS),
+    aggregates=(BODY, ROLE_ASSIGNMENT, VALUE_BANDS, GATE_POLICY, REVIEW, DECISION, PROJECT_REVIEWS, DELEGATION),
     reactions=(
         Reacts(service="projects", events=(ProjectTerminated, GateBreached), react=react, needs=needs),
         Reacts(

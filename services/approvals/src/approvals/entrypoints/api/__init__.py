@@ -3,6 +3,7 @@
 from approvals.entrypoints.api import (
     bodies,
     decisions,
+    delegations,
     directory,
     dossiers,
     gate_policies,
@@ -17,6 +18,7 @@ __all__ = [
     "api",
     "bodies",
     "decisions",
+    "delegations",
     "directory",
     "dossiers",
     "gate_policies",

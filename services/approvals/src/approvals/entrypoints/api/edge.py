@@ -64,7 +64,7 @@ class NodeNotKnown(NotKnownYet):
 
 
 class NotImportable(Refusal):
-    """Nobody asks or votes here in the past; a decision that was made elsewhere is recorded with POST /decisions."""
+    """Nobody asks, votes or delegates in the past; a decision made elsewhere is recorded with POST /decisions."""
 
 
 api = ServiceApi(
