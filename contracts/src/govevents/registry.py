@@ -61,6 +61,7 @@ CONSUMERS: Final = (
         "approvals",
         "approvals",
         *_ROLES,
+        approvals.ReviewDrafted,
         approvals.ReviewSubmitted,
         approvals.DelegationRevoked,
         approvals.ReviewConcluded,

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,11 +10,22 @@ from tests.unit.approvals.people import BOARD, PORTFOLIO, PROJECT, REVIEW_STREAM
 from approvals.application.reactions import needs, react
 from approvals.domain.project_reviews import PROJECT_REVIEWS, REVIEWS_ENDED_OF, EndReviews, NoteBreach, stream_of
 from approvals.domain.review import OPEN_REVIEW_OF, REVIEW, WithdrawReview
-from govevents.approvals import Breach, Outcome, Quorum, ReviewSubmitted, ReviewWithdrawn, Rule, Seen
+from approvals.domain.review_request import REQUEST_OF, REVIEW_REQUEST, AcceptRequest
+from govevents.approvals import (
+    Breach,
+    Outcome,
+    Quorum,
+    ReviewDrafted,
+    ReviewKind,
+    ReviewSubmitted,
+    ReviewWithdrawn,
+    Rule,
+    Seen,
+)
 from govevents.document import Origin, Recorded, encode
 from govevents.projects import GateBreached, ProjectTerminated
 from govevents.registry import CATALOGUE
-from govkernel.domain import Link, Reaction
+from govkernel.domain import Link, Reaction, ReviewId
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 WITHDRAW = WithdrawReview("The project was terminated.")
@@ -50,6 +62,20 @@ SUBMITTED = ReviewSubmitted(
     at_time_limit=None,
     reminders=(),
     time_zone="UTC",
+)
+
+
+DRAFTED = ReviewDrafted(
+    project=PROJECT,
+    portfolio=PORTFOLIO,
+    kind=ReviewKind.GATE,
+    gate="G1",
+    question="May it begin?",
+    evidence=(),
+    about=None,
+    waives=None,
+    value=None,
+    requested=None,
 )
 
 
@@ -113,6 +139,25 @@ def test_work_that_began_by_stealth_is_kept_for_whoever_reviews_the_gate() -> No
     assert react(breached, found(breached, {})) == (
         Reaction(PROJECT_REVIEWS, stream_of(PROJECT), NoteBreach(PROJECT, Breach("build", "G2", began), breached.id)),
     )
+
+
+def test_a_review_that_answers_a_request_is_noted_with_it() -> None:
+    request = uuid4()
+    drafted = recorded(replace(DRAFTED, requested=request), service="approvals", stream=REVIEW_STREAM)
+    assert react(drafted, found(drafted, {Link(REQUEST_OF, PROJECT): (uuid4(), request)})) == (
+        Reaction(REVIEW_REQUEST, request, AcceptRequest(PROJECT, ReviewId(REVIEW_STREAM))),
+    )
+
+
+def test_a_review_that_names_what_is_no_request_of_its_project_answers_none() -> None:
+    drafted = recorded(replace(DRAFTED, requested=uuid4()), service="approvals", stream=REVIEW_STREAM)
+    assert react(drafted, found(drafted, {Link(REQUEST_OF, PROJECT): (uuid4(),)})) == ()
+
+
+def test_a_review_that_nobody_asked_for_asks_for_no_requests() -> None:
+    drafted = recorded(DRAFTED, service="approvals", stream=REVIEW_STREAM)
+    assert needs(drafted) == ()
+    assert react(drafted, {}) == ()
 
 
 def test_nothing_follows_from_other_events() -> None:

@@ -15,6 +15,7 @@ from approvals.domain.review import (
     WaiveCondition,
     WithdrawReview,
 )
+from approvals.domain.review_request import REQUEST_OF, REVIEW_REQUEST, AcceptRequest
 from govevents.approvals import (
     Breach,
     ConditionOf,
@@ -22,13 +23,14 @@ from govevents.approvals import (
     Measure,
     Outcome,
     ReviewConcluded,
+    ReviewDrafted,
     ReviewSubmitted,
     Seen,
 )
 from govevents.document import Recorded
 from govevents.projections import KpiMeasured
 from govevents.projects import GateBreached, ProjectTerminated
-from govkernel.domain import Link, ProjectId, Reaction
+from govkernel.domain import Link, ProjectId, Reaction, ReviewId
 
 REASON = "The project was terminated."
 
@@ -40,6 +42,8 @@ def needs(recorded: Recorded[Any]) -> tuple[Link, ...]:
             return (Link(OPEN_REVIEW_OF, recorded.envelope.stream),)
         case ReviewSubmitted(project=project):
             return (Link(REVIEWS_ENDED_OF, project),)
+        case ReviewDrafted(project=project, requested=UUID()):
+            return (Link(REQUEST_OF, project),)
         case DelegationRevoked():
             return (Link(VOTED_UNDER, recorded.envelope.stream),)
         case KpiMeasured(project=project):
@@ -67,6 +71,11 @@ def react(recorded: Recorded[Any], find: Mapping[Link, tuple[UUID, ...]]) -> tup
             return (Reaction(PROJECT_REVIEWS, stream_of(project), noted),)
         case ReviewSubmitted(project=project) if find[Link(REVIEWS_ENDED_OF, project)]:
             return (Reaction(REVIEW, recorded.envelope.stream, WithdrawReview(REASON)),)
+        case ReviewDrafted(project=project, requested=UUID() as requested) if (
+            requested in find[Link(REQUEST_OF, project)]
+        ):
+            accepting = AcceptRequest(project, ReviewId(recorded.envelope.stream))
+            return (Reaction(REVIEW_REQUEST, requested, accepting),)
         case DelegationRevoked(reason=reason):
             delegation = recorded.envelope.stream
             marking = MarkVotes(delegation, reason)
