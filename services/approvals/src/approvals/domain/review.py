@@ -626,6 +626,13 @@ def decide(command: Command, review: Review) -> tuple[Event, ...]:
             match review:
                 case Open(ballot=ballot) if _is_over(ballot.closes_at, at):
                     return _conclude_at_time_limit(review, at)
+                case Submitted(ballot=ballot) if _is_over(ballot.closes_at, at):
+                    # A clock that jumps can make both times end at once, in either order.
+                    opened = _open(review, at)
+                    after: Review = review
+                    for event in opened:
+                        after = evolve(after, event)
+                    return *opened, *decide(command, after)
                 case NotDrafted() | Draft() | Submitted() | Open() | Concluded() | Escalated() | Withdrawn():
                     return ()
                 case _:
@@ -633,7 +640,7 @@ def decide(command: Command, review: Review) -> tuple[Event, ...]:
         case RemindVoters(at=at):
             match review:
                 case Open(ballot=Ballot(closes_at=datetime() as closes_at) as ballot) if at < closes_at:
-                    silent = tuple(seat.subject for seat in seats(ballot) if seat.person not in ballot.votes)
+                    silent = _silent(ballot)
                     return (ReviewReminded(review.drafted.project, silent, closes_at),) if silent else ()
                 case NotDrafted() | Draft() | Submitted() | Open() | Concluded() | Escalated() | Withdrawn():
                     return ()
@@ -996,7 +1003,8 @@ def _check_conditions(command: CastVote, ballot: Ballot, seat: Elector) -> None:
     if terms is None:
         raise ConditionsNotAllowed(policy=str(submitted.policy_number))
     others = (vote.conditions for taken, vote in ballot.votes.items() if taken != seat.person)
-    together = dict.fromkeys([*(each for conditions in others for each in conditions), *command.conditions])
+    own = _reminding(command.conditions, submitted)
+    together = dict.fromkeys([*(each for conditions in others for each in conditions), *own])
     if terms.most is not None and len(together) > terms.most:
         raise TooManyConditions(conditions=str(len(together)), most=str(terms.most))
     last = command.today + timedelta(days=terms.longest_days) if terms.longest_days is not None else date.max
@@ -1009,8 +1017,14 @@ def _check_conditions(command: CastVote, ballot: Ballot, seat: Elector) -> None:
 
 
 def _recuse(command: RecuseVoter, review: Review) -> tuple[Event, ...]:
-    open_ = _taking_votes(review)
-    ballot = open_.ballot
+    match review:
+        case Concluded(ballot=ballot) | Escalated(ballot=ballot) if command.person in ballot.recused:
+            return ()  # Sent again; it may be the very recusal that ended the review.
+        case NotDrafted() | Draft() | Submitted() | Open() | Concluded() | Escalated() | Withdrawn():
+            open_ = _taking_votes(review)
+            ballot = open_.ballot
+        case _:
+            assert_never(review)
     if not command.reason.strip():
         raise ReasonMissing
     if command.person in ballot.recused:
@@ -1109,6 +1123,17 @@ def seats(ballot: Ballot) -> tuple[Elector, ...]:
     )
 
 
+def _silent(ballot: Ballot) -> tuple[SubjectId, ...]:
+    """Whose word is awaited, where a seat has not voted: its holder's, or its alternates' if the holder is recused."""
+    return tuple(
+        each.subject
+        for seat in seats(ballot)
+        if seat.person not in ballot.votes
+        for each in (seat.alternates if seat.person in ballot.recused else (seat,))
+        if each.person not in ballot.recused
+    )
+
+
 def needed(ballot: Ballot) -> int:
     """How many votes are needed now, abstentions included."""
     return votes_needed(ballot.submitted.quorum, len(seats(ballot)))
@@ -1164,7 +1189,7 @@ def _escalate(review: Open, reason: str, at: datetime) -> tuple[Event, ...]:
     """Put the review before the body that the policy names for that, once; else let it wait to be referred."""
     ballot, project = review.ballot, review.drafted.project
     above = ballot.submitted.escalation
-    if above is None or ballot.panel != _first_panel(ballot.submitted):
+    if above is None or ballot.panel == above or ballot.panel != _first_panel(ballot.submitted):
         return (ReviewEscalated(project, reason, None, None, ()),)
     closes_at, reminders = _times_from(ballot.submitted, at)
     escalated = ReviewEscalated(project, reason, above, closes_at, reminders)
