@@ -66,7 +66,7 @@ def person(username: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"{ISSUER}|person|{username.partition('.')[0]}"))
 
 
-class _Turns:
+class Turns:
     """Who of the projects asks approvals next: the one whose day comes first.
 
     Deadlines of the demo clock fire when anybody says that it is so late: a project that ran ahead would let the
@@ -98,7 +98,7 @@ class _Stage:
         self.clients = clients
         self.commands = 0
         self.on_command = on_command
-        self.turns = _Turns({project.reference: _next_day(project.acts) for project in story.PROJECTS})
+        self.turns = Turns({project.reference: _next_day(project.acts) for project in story.PROJECTS})
         # What every service must have seen before a person is allowed anything there: that person's role.
         self.roles: dict[str, str] = {}
 
