@@ -8,6 +8,7 @@ from approvals.domain.body import BODY
 from approvals.domain.decision import DECISION
 from approvals.domain.delegation import DELEGATION
 from approvals.domain.gate_policy import GATE_POLICY
+from approvals.domain.meeting import MEETING
 from approvals.domain.project_reviews import PROJECT_REVIEWS
 from approvals.domain.review import REVIEW
 from approvals.domain.review_request import REVIEW_REQUEST
@@ -31,6 +32,7 @@ APPROVALS: Final = ServiceDefinition(
         REVIEW,
         DECISION,
         PROJECT_REVIEWS,
+        MEETING,
         DELEGATION,
         REVIEW_REQUEST,
     ),
