@@ -89,6 +89,7 @@ def test_what_was_taken_up_is_not_declined_and_what_was_declined_may_be_taken_up
     refusal = request.given(REQUESTED, ACCEPTED).when(DECLINE).then_refused(RequestAlreadyAccepted)
     assert refusal.facts == {"review": str(REVIEW)}
     request.given(REQUESTED, DECLINED).when(AcceptRequest(PROJECT, REVIEW)).then(ACCEPTED)
+    request.given(REQUESTED, DECLINED, ACCEPTED).when(DECLINE).then_refused(RequestAlreadyAccepted)
 
 
 def test_what_nobody_asked_for_is_neither_taken_up_nor_declined() -> None:
