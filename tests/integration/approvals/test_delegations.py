@@ -132,6 +132,23 @@ async def test_the_last_day_is_one_of_the_portfolio_s_own(service: Service) -> N
             assert answer.status_code == status, answer.text
 
 
+async def test_outside_its_term_place_and_currency_and_for_anyone_else_a_delegation_gives_no_vote(room: Room) -> None:
+    review = await room.opened()
+    other = str((await heard_project(room.service, room.portfolio, reference="P-2")).stream)
+    outside: list[tuple[dict[str, Any], str]] = [
+        ({"first_day": "2999-12-31"}, "delegation-not-in-force"),
+        ({"node": other}, "delegation-out-of-scope"),
+        ({"limit": {"amount": "9000000.00", "currency": "NZD"}}, "delegation-limit-not-comparable"),
+    ]
+    for changed, slug in outside:
+        delegation = await granted(room, "ana", "con", **{"limit": None, **changed})
+        problem(await room.vote(review, "con", seen=2, delegation=delegation), 409, slug)
+    theirs = await granted(room, "ana", "sol", limit=None)
+    problem(await room.vote(review, "con", seen=2, delegation=theirs), 403, "not-the-delegate")
+    at_the_limit = await granted(room, limit={"amount": "2500000.00", "currency": "AUD"}, kinds=[])
+    done(await room.vote(review, "con", seen=2, delegation=at_the_limit))
+
+
 @pytest.mark.parametrize("who", ["ana", "con", "pia"])
 async def test_either_party_and_the_pmo_end_a_delegation_once(room: Room, who: str) -> None:
     delegation = await granted(room)

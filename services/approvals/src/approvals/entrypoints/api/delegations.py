@@ -1,5 +1,6 @@
 """Delegations of authority: who lets whom speak for them, where, up to which value and until when."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Final
 from uuid import UUID
@@ -8,6 +9,7 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from approvals.adapters import queries
+from approvals.adapters.queries import Entry
 from approvals.application.electorate import PersonNotKnown
 from approvals.domain import delegation as delegations
 from approvals.domain.body import TermEndsBeforeItBegins
@@ -17,6 +19,7 @@ from approvals.domain.delegation import (
     DELEGATION,
     DELEGATION_AT,
     DelegatesToOneself,
+    Delegation,
     DelegationAlreadyGranted,
     DelegationNotKnown,
     DelegationTermOver,
@@ -164,7 +167,7 @@ async def get_delegation(ask: Ask, delegation: UUID) -> DelegationView:
     else:
         await ask.require(READ, granted.node)
     ask.tag(delegation, loaded.head.version)
-    return await _view(ask, delegation, loaded.state)
+    return _view(delegation, loaded.state, await _names(ask, loaded.state))
 
 
 @api.query("/delegations", operation="listDelegations", response=Page[DelegationView], paged=True, found=False)
@@ -180,22 +183,24 @@ async def list_delegations(
     query = queries.delegations(wanted, await ask.visible_nodes(READ), ask.subject)
     async with ask.connection() as connection:
         rows = (await connection.execute(ask.keyset(query, events.c.seq))).all()
-    views = {}
-    for row in rows[: ask.window.limit]:
-        state = (await ask.runtime.ledger.load(DELEGATION, row.stream)).state
-        views[row.stream] = await _view(ask, row.stream, state)
-    return ask.page(rows, lambda row: views[row.stream], lambda row: (row.seq,))
+    states = {row.stream: (await ask.runtime.ledger.load(DELEGATION, row.stream)).state for row in rows}
+    known = await _names(ask, *states.values())
+    return ask.page(rows, lambda row: _view(row.stream, states[row.stream], known), lambda row: (row.seq,))
 
 
-def _granted(state: delegations.Delegation) -> DelegationGranted:
+def _granted(state: Delegation) -> DelegationGranted:
     assert not isinstance(state, delegations.NotGranted), "a stream that exists was granted"
     return state.granted
 
 
-async def _view(ask: Ask, delegation: UUID, state: delegations.Delegation) -> DelegationView:
+async def _names(ask: Ask, *states: Delegation) -> Mapping[SubjectId, Entry]:
+    parties = {party for granted in map(_granted, states) for party in (granted.delegator, granted.delegate)}
+    return await queries.entries(ask.runtime.engine, parties)
+
+
+def _view(delegation: UUID, state: Delegation, known: Mapping[SubjectId, Entry]) -> DelegationView:
     granted = _granted(state)
     revoked = state.revoked if isinstance(state, delegations.Revoked) else None
-    known = await queries.entries(ask.runtime.engine, [granted.delegator, granted.delegate])
     return DelegationView(
         delegation=delegation,
         delegator=granted.delegator,
