@@ -96,7 +96,7 @@ async def test_three_projects_meet_and_each_goes_its_way(sitting: Sitting) -> No
     sitting.now = "2030-06-03T10:00:00Z"
     conditional_go(sitting, reviews["surveyed"])
     recycled(sitting, reviews["sent-back"])
-    disputed(sitting, reviews["disputed"])
+    await disputed(sitting, reviews["disputed"])
     held(sitting, meeting, reviews)
 
     async def phase_of(project: str, code: str) -> str:
@@ -161,7 +161,7 @@ def recycled(sitting: Sitting, review: str) -> None:
     assert sitting.shown(review)["outcome"] == "recycle"
 
 
-def disputed(sitting: Sitting, review: str) -> None:
+async def disputed(sitting: Sitting, review: str) -> None:
     """A delegated vote is revoked; two keep out, so that too few are left; a council decides."""
     granted = {
         "delegate": subject("mia"),
@@ -173,6 +173,12 @@ def disputed(sitting: Sitting, review: str) -> None:
     delegation = str(sitting.tell("dee", "/delegations", granted)["stream"])
     sitting.vote(review, "mia", "reject", delegation=delegation)
     sitting.tell("dee", f"/delegations/{delegation}/revocations", {"reason": "Back early."})
+
+    async def marked() -> bool:
+        electorate = sitting.shown(review)["electorate"]
+        return [seat["marked_because"] for seat in electorate if seat["name"] == "dee"] == ["Back early."]
+
+    await eventually("the vote under the revoked delegation is marked", marked)
     again = {"choice": "approve", "reason": "On reflection.", "delegation": delegation}
     assert sitting.refused(review, "mia", "votes", again) == "delegation-was-revoked"
     for username in ("bo", "dee"):
