@@ -979,7 +979,7 @@ async def _with_ballot(ask: Ask, view: ReviewView, ballot: Ballot) -> ReviewView
 
 
 def _electorate(ballot: Ballot, known: Mapping[SubjectId, Entry]) -> list[ElectorView]:
-    marked = {mark.seat: mark.reason for mark in ballot.marks}
+    marked = {(mark.seat, str(mark.delegation)): mark.reason for mark in ballot.marks}
     shown = []
     for seat in ballot.panel.electorate:
         cast = ballot.votes.get(seat.person)
@@ -1002,7 +1002,7 @@ def _electorate(ballot: Ballot, known: Mapping[SubjectId, Entry]) -> list[Electo
                 spoken_by_name=name_in(known, cast.voter) if cast else None,
                 spoken_as=cast.authority if cast else None,
                 delegation=cast.delegation if cast else None,
-                marked_because=marked.get(seat.person) if cast else None,
+                marked_because=marked.get((seat.person, cast.delegation.stream)) if cast and cast.delegation else None,
             )
         )
     return shown
