@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.system import CHECKOUT, GOV, environment_of, event_count
+from tests.support.system import CHECKOUT, GOV, environment_of, event_count, fetch
 
 from gov.demo import story
 from gov.issuer.people import accounts
@@ -24,6 +24,14 @@ from gov.runtime.system import LocalSystem
 START = "make demo"
 STARTED_WITHIN_S = 300
 REFERENCE = story.WAITING[0]
+
+DATA = "convert_from(document, 'UTF8')::jsonb"
+MARKED = f"""
+    SELECT {DATA} #>> '{{data,breaches,0,phase}}' AS phase FROM events
+    WHERE type = 'approvals.ReviewConcluded' AND {DATA} #> '{{data,breaches}}' <> '[]'
+"""
+LAPSED = "SELECT stream::text || '@' || version AS id, time FROM events WHERE type = 'approvals.ConditionLapsed'"
+HELD = f"SELECT time FROM events WHERE type = 'projects.ProjectHeld' AND {DATA} ->> 'causationid' = $1"
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -185,6 +193,18 @@ def test_behind_it_everything_runs_is_live_and_chains(demo: Demo) -> None:
     assert "decision_register" in output
     assert "approvals.ReviewConcluded" in output
     assert "does not chain" not in output
+
+
+async def test_the_story_shows_what_can_happen_to_a_decision(demo: Demo) -> None:
+    said = {row["type"] for row in await fetch(demo.local, "approvals", "SELECT DISTINCT type FROM events")}
+    shown = {"DelegationGranted", "VoterRecused", "QuestionAnswered", "EvidenceChanged", "BreachNoted", "MeetingClosed"}
+    assert {f"approvals.{name}" for name in shown} <= said
+    (breached,) = await fetch(demo.local, "approvals", MARKED)
+    assert breached["phase"] == "alpha"
+    (lapse,) = await fetch(demo.local, "approvals", LAPSED)
+    (held,) = await fetch(demo.local, "projects", HELD, lapse["id"])
+    # Under the demo clock: when its day was over, whenever somebody said that it is so late.
+    assert held["time"] == lapse["time"]
 
 
 async def test_playing_it_again_changes_nothing(demo: Demo) -> None:

@@ -38,6 +38,8 @@ REACTION_TIMEOUT_S: Final = 30.0
 FIGURES_PAUSE_S: Final = 0.5
 """What is measured for a report comes within one batch; after so long there is no more."""
 LEAD: Final = "ana"
+MEETING: Final = "meeting"
+"""Under which name the gate meeting takes its turns among the projects."""
 CLERK_DAY: Final = -30.0
 """The registers are set up a month before the story begins."""
 
@@ -98,7 +100,10 @@ class _Stage:
         self.clients = clients
         self.commands = 0
         self.on_command = on_command
-        self.turns = Turns({project.reference: _next_day(project.acts) for project in story.PROJECTS})
+        first = {project.reference: _next_day(project.acts) for project in story.PROJECTS}
+        self.turns = Turns({**first, MEETING: story.MEETING.scheduled})
+        # The newest review of each project and gate.
+        self.reviews: dict[tuple[str, str], UUID] = {}
         # What every service must have seen before a person is allowed anything there: that person's role.
         self.roles: dict[str, str] = {}
 
@@ -196,7 +201,7 @@ async def play(addresses: Addresses, *, on_command: Callable[[], None] = lambda:
             for name in story.PROGRAMMES
         }
         lives = [_live(stage, portfolio, programmes[project.programme].stream, project) for project in story.PROJECTS]
-        ended = await asyncio.gather(*lives)
+        ended, _ = await asyncio.gather(asyncio.gather(*lives), _meet(stage, portfolio))
         projects = {project.reference: life[0] for project, life in zip(story.PROJECTS, ended, strict=True)}
         waiting = next(
             review
@@ -406,7 +411,7 @@ class _Life:
         }
         manager = self.project.manager
         answer = await self._ask(manager, "/reviews", drafted, act.day)
-        review = answer.stream
+        review = self.stage.reviews[self.project.reference, act.gate] = answer.stream
         day = act.day + 0.2
         submission = {"proposed": act.proposed}
         answer = await self._ask(manager, f"/reviews/{review}/submissions", submission, day, if_match=answer.version)
@@ -485,6 +490,45 @@ class _Life:
         await self._run("work-reports", body, "sol", act.day)
         # Whoever reviews the gate has to know of it before the review is submitted.
         await self.stage.shows("approvals", f"/project-reviews/{self.own}", lambda shown: bool(shown["breaches"]))
+
+
+async def _meet(stage: _Stage, portfolio: UUID) -> None:
+    """The gate meeting: invited to, prepared, held, minuted and closed."""
+    told = story.MEETING
+
+    async def ask(who: str, path: str, body: Mapping[str, Any], day: float, *, if_match: int | None = None) -> Answer:
+        await stage.turns.take(MEETING, day)
+        return await stage.say(who, "approvals", path, body, day, if_match=if_match)
+
+    begins = moment(told.begins)
+    invitation = {
+        "portfolio": str(portfolio),
+        "title": told.title,
+        "starts_at": begins.isoformat(),
+        "ends_at": (begins + timedelta(hours=2)).isoformat(),
+        "place": told.place,
+        "chair": subject(told.chair),
+        "invitees": [subject(name) for name, _ in told.attendance if name != told.chair],
+    }
+    scheduled = await ask(LEAD, "/meetings", invitation, told.scheduled)
+    meeting = f"/meetings/{scheduled.stream}"
+    # By then each project has drafted its own.
+    await stage.turns.take(MEETING, told.agenda)
+    reviews = [str(stage.reviews[item.project, item.gate]) for item in told.items]
+    agenda = [{"review": review, "minutes": item.minutes} for review, item in zip(reviews, told.items, strict=True)]
+    await ask(LEAD, f"{meeting}/agendas", {"items": agenda}, told.agenda, if_match=scheduled.version)
+    await ask(told.chair, f"{meeting}/openings", {}, told.begins)
+    for name, attendance in told.attendance:
+        await ask(
+            LEAD, f"{meeting}/attendances", {"attendee": subject(name), "attendance": attendance}, told.begins + 0.01
+        )
+    answer = scheduled
+    for review, item in zip(reviews, told.items, strict=True):
+        disposed = {"review": review, "disposition": item.disposition, "remark": item.remark}
+        await ask(LEAD, f"{meeting}/dispositions", disposed, told.begins + 0.07)
+        answer = await ask(LEAD, f"{meeting}/minutes", {"review": review, "text": item.remark}, told.begins + 0.07)
+    await ask(told.chair, f"{meeting}/closures", {}, told.begins + 0.08, if_match=answer.version)
+    await stage.turns.pass_on(MEETING, inf)
 
 
 def _document(project: Project, act: Gate, kind: str, *, edition: int = 1) -> dict[str, str]:

@@ -209,6 +209,31 @@ READY_TO_PLAN: Final = ("business-case", "plan", "estimate", "risk-register", "b
 """The evidence that the second gates ask for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a meeting looks at: a project's review of a gate, and what becomes of it there."""
+
+    project: str
+    gate: str
+    minutes: int
+    disposition: str
+    remark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """A gate meeting, from its invitation on; it lasts two hours."""
+
+    scheduled: float
+    agenda: float
+    begins: float
+    title: str
+    place: str
+    chair: str
+    attendance: tuple[tuple[str, str], ...]
+    items: tuple[Item, ...]
+
+
 def approved(*, after: float = 1.0) -> tuple[Vote, ...]:
     """Three approvals on following days; the second already decides under a majority of three."""
     return (
@@ -276,7 +301,7 @@ PROJECTS: Final = (
                         "cy",
                         "Who pays if the second survey is wrong as well?",
                         "The surveyor's insurance, up to the price of the piles.",
-                        1,
+                        0.2,
                     ),
                     *approved(after=3),
                 ),
@@ -425,27 +450,27 @@ PROJECTS: Final = (
             Gate(81, "G2", "May the parking app go into beta?", approved(), evidence=READY_TO_PLAN[:-1]),
             Start(85, "beta"),
             Report(170, "green", "green", "green", "Four councils on the beta, users stay."),
-            Complete(190, "beta"),
+            Complete(212, "beta"),
             Gate(
-                191,
+                217,
                 "G3",
                 "May the parking app go live?",
                 (
-                    Vote("bo", "approve", "The beta has shown what it can do.", 1),
+                    Vote("bo", "approve", "The beta has shown what it can do.", 1.82),
                     Vote(
                         "dee",
                         "approve_with_conditions",
                         "Only with an accessibility audit.",
-                        2,
+                        1.84,
                         "An accessibility audit is on file",
                         30,
                         "hold",
                     ),
                 ),
             ),
-            Start(195, "live"),
-            Meet(248, "accessibility-audit", "The auditor came five weeks late."),
-            Resume(250, "The audit is there, and finds nothing grave."),
+            Start(222, "live"),
+            Meet(275, "accessibility-audit", "The auditor came five weeks late."),
+            Resume(277, "The audit is there, and finds nothing grave."),
         ),
     ),
     Project(
@@ -485,12 +510,12 @@ PROJECTS: Final = (
             Report(181, "green", "green", "green", "On track for beta."),
             Complete(205, "alpha"),
             Gate(
-                208,
+                217,
                 "G2",
                 "May the permit portal go into beta without the identity service?",
                 (
-                    Vote("bo", "approve", "Hold until there is a date for the identity service.", 2),
-                    Vote("cy", "approve", "Nothing is gained by running ahead.", 3),
+                    Vote("bo", "approve", "Hold until there is a date for the identity service.", 3),
+                    Vote("cy", "approve", "Nothing is gained by running ahead.", 4),
                 ),
                 proposed="hold",
                 evidence=READY_TO_PLAN,
@@ -557,6 +582,22 @@ PROJECTS: Final = (
         ),
     ),
 )
+
+MEETING: Final = Meeting(
+    scheduled=205,
+    agenda=218.6,
+    begins=219,
+    title="Gate meeting, December",
+    place="Town hall, room 4",
+    chair="bo",
+    attendance=(("bo", "present"), ("cy", "remote"), ("dee", "present"), ("sol", "apologies")),
+    items=(
+        Item("HC-201", "G3", 40, "decided", "Goes live on condition of the audit."),
+        Item("HC-101", "G3", 50, "left_to_vote", "The answer on the surveyor's insurance is to be read first."),
+        Item("HC-202", "G2", 20, "left_to_vote", "Nobody spoke against resting."),
+    ),
+)
+"""The one sitting that looks at several projects."""
 
 WAITING: Final = ("HC-203", "G2")
 """The gate that stands open at the end, for whoever tries the demonstration to decide."""
