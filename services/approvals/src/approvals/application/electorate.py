@@ -131,6 +131,18 @@ def elect(
     check_admitted(reviews)
     deciding = deciding_body(policy, bands, project)
     holding = _holding(rolls)
+    known = _known(() if deciding is None else _seats(deciding, rolls), holding, rolls)
+    return elect_without(
+        _tied(holding, project, submitter, known), policy=policy, bands=bands, rolls=rolls, project=project
+    )
+
+
+def elect_without(
+    tied: tuple[Exclusion, ...], *, policy: GatePolicyPublished, bands: ValueBands, rolls: Rolls, project: Project
+) -> Elected:
+    """The electorate of a review to whose project these have a duty. Raises what `elect` does but ProjectHasEnded."""
+    deciding = deciding_body(policy, bands, project)
+    holding = _holding(rolls)
     seats = () if deciding is None else _seats(deciding, rolls)
     known = _known(seats, holding, rolls)
     candidates = [
@@ -139,7 +151,6 @@ def elect(
         *(_Candidate(subject, "named by the policy") for subject in policy.electorate.people),
         *(_Candidate(subject, "holder of a veto by the policy") for subject in policy.veto),
     ]
-    tied = _tied(holding, project, submitter, known)
     excluded = tuple(each for each in tied if not (policy.sponsor_may_vote and each.duty is Duty.SPONSOR))
     veto = {_person(subject, known) for subject in policy.veto}
     panel = Panel(deciding, _electors(candidates, excluded, veto, known), excluded)
