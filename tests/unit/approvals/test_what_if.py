@@ -17,9 +17,11 @@ from approvals.application.what_if import (
     End,
     Recorded,
     Registers,
+    TooManyDecisions,
     Turn,
     as_it_stood,
     bodies_asked,
+    chosen,
     compare,
     other_bands,
     totals,
@@ -43,6 +45,7 @@ from govevents.approvals import (
     Need,
     Outcome,
     Quorum,
+    ReviewKind,
     Role,
     RoleAssigned,
     RoleRevoked,
@@ -400,6 +403,29 @@ def test_the_bodies_that_might_vote_are_those_named_those_in_the_bands_and_the_o
     above = BodyId(UUID(int=9))
     assert bodies_asked(Life(replace(POLICY, escalate_to=above)).edition, table) == {BOARD, above}
     assert bodies_asked(banded().edition, table) == {BOARD, COUNCIL}
+
+
+def test_decisions_are_chosen_by_kind_gate_and_the_portfolios_day_of_submission() -> None:
+    gate = divided().review
+    drafted = Life(name="draft").drafted().review
+    budget = Life(replace(POLICY, kind=ReviewKind.BUDGET, gate=None), name="budget").drafted().submitted(ANA, BO).review
+    late = Life(name="late").later(hours=3).drafted().submitted(ANA, BO).review
+    reviews = [each.recorded for each in (gate, drafted, budget, late)]
+    monday, tuesday = date(2026, 3, 2), date(2026, 3, 3)
+    assert chosen(reviews) == {gate.stream, budget.stream, late.stream}
+    assert chosen(reviews, kind=ReviewKind.BUDGET) == {budget.stream}
+    assert chosen(reviews, gate="G2") == {gate.stream, late.stream}
+    # Submitted at 13:00 in UTC, which is past midnight in Melbourne.
+    assert chosen(reviews, first_day=tuesday) == {late.stream}
+    assert chosen(reviews, last_day=monday) == {gate.stream, budget.stream}
+
+
+def test_more_decisions_than_are_tried_at_once_are_refused_with_their_number() -> None:
+    beginnings = [Life(name=f"review {number}").drafted().submitted(ANA, BO).review.recorded for number in range(501)]
+    assert len(chosen(beginnings[:500])) == 500
+    with pytest.raises(TooManyDecisions) as refused:
+        chosen(beginnings)
+    assert refused.value.facts == {"decisions": "501", "most": "500"}
 
 
 def test_totals_count_the_turns() -> None:

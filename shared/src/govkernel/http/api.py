@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from govkernel.domain import NotKnownYet, Refusal
+from govkernel.domain import NodeId, NotKnownYet, Refusal
 from govkernel.http.bodies import DECIMAL, Body, NoBody
 from govkernel.http.commands import (
     IMPORT,
@@ -236,11 +236,17 @@ class ServiceApi:
         body: type[Body] = NoBody,
         status: int = 200,
         texts: tuple[str, ...] = (),
+        node: Callable[[Any], NodeId | None] = lambda _body: None,
+        refusals: Iterable[type[Refusal]] = (),
     ) -> Callable[[ActFunction], ActFunction]:
-        """Declare a step of operators: POST to `path`, allowed where `action` is allowed at no node."""
+        """Declare a step that appends nothing: POST to `path`, allowed where `action` is allowed at the body's `node`.
+
+        Steps of operators have none. `refusals` are listed in the documentation.
+        """
         self._check_new(operation)
         self.actions.add(action)
         names = re.findall(r"{(\w+)}", path)
+        kinds = [(self.status_of(refusal), refusal) for refusal in refusals]
 
         def declare(act: ActFunction) -> ActFunction:
             async def endpoint() -> None:
@@ -264,7 +270,7 @@ class ServiceApi:
                 DirectRoute(
                     path,
                     endpoint,
-                    partial(take_step, ActionShape(body, act, action, status)),
+                    partial(take_step, ActionShape(body, act, action, status, node)),
                     methods=["POST"],
                     name=operation,
                     operation_id=operation,
@@ -272,7 +278,7 @@ class ServiceApi:
                     description=inspect.getdoc(act),
                     status_code=status,
                     response_model=response,
-                    responses=_problem_responses([*ANY_CALL, *ANY_COMMAND], []),
+                    responses=_problem_responses([*ANY_CALL, *ANY_COMMAND], kinds),
                     openapi_extra={"security": [{"bearer": []}], "x-gatehouse-action": action},
                 )
             )

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from govevents.document import Origin, canonical
-from govkernel.domain import SubjectId
+from govkernel.domain import NodeId, SubjectId
 from govkernel.domain.aggregate import Aggregate
 from govkernel.http.auth import Caller
 from govkernel.http.bodies import Body, NoBody, check_content_type, read_bytes, validate
@@ -169,12 +169,13 @@ Act = Callable[[Call[Any]], Awaitable[BaseModel]]
 
 @dataclass(frozen=True, slots=True)
 class ActionShape:
-    """What is declared of a step that is no command on one stream; `action` is asked for at no node."""
+    """What is declared of a step that is no command on one stream; `node` says at which node `action` is asked for."""
 
     body: type[Body]
     act: Act
     action: str
     status: int
+    node: Callable[[Any], NodeId | None]
 
 
 Respond = Callable[[Incoming, Runtime], Awaitable[Response]]
@@ -221,7 +222,7 @@ class DirectRoute(APIRoute):
 async def take_step(shape: ActionShape, incoming: Incoming, runtime: Runtime) -> Response:
     """Answer a step by its own function, once its caller may take it. Raises what `response_for` knows."""
     call = await read_call(incoming, runtime, shape.body, if_match_required=False)
-    await runtime.require(call.caller, None, call.context.now, shape.action)
+    await runtime.require(call.caller, shape.node(call.body), call.context.now, shape.action)
     answered = await shape.act(call)
     return Response(answered.model_dump_json(), shape.status, media_type="application/json")
 

@@ -215,6 +215,25 @@ async def documents_at(
         return tuple(bytes(document) for document in await connection.scalars(query))
 
 
+async def documents_linked(engine: AsyncEngine, kind: str, target: UUID, *, until: int) -> tuple[bytes, ...]:
+    """The first documents, until a version, of all streams that have this link, stream by stream."""
+    query = (
+        select(events.c.document)
+        .join(stream_links, stream_links.c.stream == events.c.stream)
+        .where(stream_links.c.kind == kind, stream_links.c.target == target, events.c.version <= until)
+        .order_by(events.c.stream, events.c.version)
+    )
+    async with engine.connect() as connection:
+        return tuple(bytes(document) for document in await connection.scalars(query))
+
+
+async def assignments_ever_at(engine: AsyncEngine, places: Collection[NodeId]) -> frozenset[UUID]:
+    """The streams of all roles that are or were assigned at these nodes themselves."""
+    now, before = (select(table.c.stream).where(table.c.node.in_(list(places))) for table in views_of(ROLES))
+    async with engine.connect() as connection:
+        return frozenset(await connection.scalars(now.union(before)))
+
+
 async def streams_in_ledger(engine: AsyncEngine, streams: Collection[UUID]) -> frozenset[UUID]:
     """Which of these streams there are in this ledger."""
     query = select(events.c.stream).where(events.c.stream.in_(list(streams)), events.c.version == 1)

@@ -6,7 +6,7 @@ review that was submitted under the other policy. Nothing is decided by other ru
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import reduce
@@ -99,6 +99,11 @@ Recorded: TypeAlias = RecordedEvent[Any]
 State = TypeVar("State")
 
 MOMENT: Final = timedelta(microseconds=1)
+MOST_DECISIONS: Final = 500
+
+
+class TooManyDecisions(Refusal):
+    """At most 500 decisions are tried at once; a kind, a gate or a shorter time means fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +276,33 @@ def submission_of(review: Sequence[Recorded]) -> Recorded | None:
     return next((one for one in review if isinstance(one.event, ReviewSubmitted)), None)
 
 
+def chosen(
+    reviews: Iterable[Sequence[Recorded]],
+    *,
+    kind: ReviewKind | None = None,
+    gate: Code | None = None,
+    first_day: date | None = None,
+    last_day: date | None = None,
+) -> frozenset[UUID]:
+    """The reviews of this kind and gate that were submitted on these days, both included, of the portfolio's time zone.
+
+    Of each the events until its submission are enough. None is any. Raises TooManyDecisions.
+    """
+    found = set()
+    for review in reviews:
+        drafted: ReviewDrafted = review[0].event
+        submission = submission_of(review)
+        if submission is None or kind not in (None, drafted.kind) or gate not in (None, drafted.gate):
+            continue
+        submitted: ReviewSubmitted = submission.event
+        day = day_in(submitted.time_zone, submitted.submitted_at)
+        if (first_day or date.min) <= day <= (last_day or date.max):
+            found.add(submission.envelope.stream)
+    if len(found) > MOST_DECISIONS:
+        raise TooManyDecisions(decisions=str(len(found)), most=str(MOST_DECISIONS))
+    return frozenset(found)
+
+
 def as_it_stood(aggregate: Aggregate[State, Any, Any], stream: Iterable[Recorded], when: Recorded) -> State:
     """What a stream said when an event was recorded: neither later facts count nor what was brought in later."""
     known = (
@@ -291,9 +323,10 @@ def compare(case: Case, changes: Changes) -> Compared:
     again = _Replay(case, case.policy, None, None).run()
     policy = other_policy(case.policy, changes)
     supposed = again
-    if policy != case.policy or changes.delegation_limit is not None or changes.bands is not None:
+    others_vote = _others_vote(case.policy, policy, changes)
+    if policy != case.policy or changes.delegation_limit is not None or others_vote:
         try:
-            elected = _elected(case, policy, changes, submission) if changes.elects_anew else None
+            elected = _elected(case, policy, changes, submission) if others_vote else None
         except Refusal as refusal:
             supposed = _Replay(case, policy, None, None).refused(refusal)
         else:
@@ -327,6 +360,14 @@ def totals(compared: Sequence[Compared]) -> Totals:
         not_reproduced=sum(not each.reproduced for each in compared),
         turns=tuple(Turn(*turn, len(list(same))) for turn, same in groupby(turned)),
     )
+
+
+def _others_vote(recorded: GatePolicyPublished, other: GatePolicyPublished, changes: Changes) -> bool:
+    """Whether who votes has to be worked out anew; else those whom the submission lists are those who vote."""
+    electing = (other.electorate, other.veto, other.sponsor_may_vote)
+    if electing != (recorded.electorate, recorded.veto, recorded.sponsor_may_vote):
+        return True
+    return changes.bands is not None and other.electorate.by_value_band
 
 
 def _elected(case: Case, policy: GatePolicyPublished, changes: Changes, submission: Recorded) -> Elected:

@@ -13,6 +13,7 @@ from approvals.entrypoints.api import (
     reviews,
     roles,
     value_bands,
+    what_ifs,
 )
 from approvals.entrypoints.api.edge import api
 
@@ -30,4 +31,5 @@ __all__ = [
     "reviews",
     "roles",
     "value_bands",
+    "what_ifs",
 ]
