@@ -962,7 +962,7 @@ def _evidence_of_no_kind(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conditions_that_never_lapse(data: Mapping[str, Any]) -> dict[str, Any]:
-    added = {"shown_by": "", "on_lapse": OnLapse.REMINDER.value, "lapses_at": None, "reminders": []}
+    added: dict[str, Any] = {"shown_by": "", "on_lapse": OnLapse.REMINDER.value, "lapses_at": None, "reminders": []}
     return {**data, "conditions": [{**each, **added} for each in data["conditions"]]}
 
 
