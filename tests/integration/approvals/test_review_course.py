@@ -44,7 +44,9 @@ async def conditional_go(room: Room, *, due: str, then: str = "hold", **changed:
 
 async def fire(room: Room, at: datetime) -> None:
     """Let every deadline up to a moment be answered."""
-    while await room.service.runtime.timers.fire_due(at):
+    timers = room.service.runtime.timers
+    assert timers is not None, "the service has timers"
+    while await timers.fire_due(at):
         pass
 
 
