@@ -58,6 +58,7 @@ from projections.application.gate_progress import GATE_PROGRESS
 from projections.application.inbox import INBOX, Wanted
 from projections.application.issues import ISSUES
 from projections.application.latest_reports import LATEST_REPORTS
+from projections.application.meetings import MEETINGS
 from projections.application.milestones import MILESTONES
 from projections.application.project_overview import PROJECT_OVERVIEW
 from projections.application.reviews import REVIEWS, ReviewState
@@ -76,6 +77,7 @@ READ_MODELS: Final[tuple[ReadModel[Any], ...]] = (
     INBOX,
     DELEGATIONS,
     BREACHES,
+    MEETINGS,
     BODIES,
     RISK_REGISTER,
     ISSUES,
