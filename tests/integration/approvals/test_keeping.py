@@ -531,3 +531,21 @@ async def test_a_breach_that_projects_report_is_shown_and_is_before_whoever_revi
 
 async def test_what_reviews_of_a_project_share_is_for_those_who_may_see_the_project(room: Room) -> None:
     problem(await (await room.as_("eve")).get(f"/project-reviews/{room.project}"), 403, "not-allowed")
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [
+        ("/bodies", "portfolio"),
+        ("/role-assignments", "node"),
+        ("/review-requests", "project"),
+        ("/meetings", "portfolio"),
+        ("/gate-policies/current", "portfolio"),
+    ],
+)
+async def test_a_list_of_a_node_that_nobody_knows_is_not_found_as_the_description_says(
+    service: Service, path: str, parameter: str
+) -> None:
+    answer = await (await service.client("pia")).get(path, params={parameter: str(uuid4())})
+    problem(answer, 404, "not-found")
+    assert "404" in service.definition.api.openapi()["paths"][path]["get"]["responses"]

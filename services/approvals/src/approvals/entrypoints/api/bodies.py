@@ -164,7 +164,7 @@ async def get_body(ask: Ask, body: UUID) -> BodyView:
     return await _body_view(ask, BodyId(body), loaded.state)
 
 
-@api.query("/bodies", operation="listBodies", response=Page[BodyView], paged=True, found=False)
+@api.query("/bodies", operation="listBodies", response=Page[BodyView], paged=True)
 async def list_bodies(ask: Ask, portfolio: UUID) -> Page[BodyView]:
     """List a portfolio's bodies, in the order in which they were formed."""
     await ask.require(READ, NodeId(portfolio))

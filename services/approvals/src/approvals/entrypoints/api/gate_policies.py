@@ -202,7 +202,7 @@ async def get_policy(ask: Ask, portfolio: UUID, kind: ReviewKind, gate: str | No
     return _view(loaded.state.edition)
 
 
-@api.query("/gate-policies/current", operation="listPolicies", response=Page[PolicyView], paged=True, found=False)
+@api.query("/gate-policies/current", operation="listPolicies", response=Page[PolicyView], paged=True)
 async def list_policies(ask: Ask, portfolio: UUID) -> Page[PolicyView]:
     """List a portfolio's policies, each in the edition that holds now, in the order in which they were first made."""
     await ask.require(READ, NodeId(portfolio))

@@ -483,7 +483,7 @@ async def get_meeting(ask: Ask, meeting: UUID) -> MeetingView:
     return await _meeting_view(ask, meeting, loaded.state)
 
 
-@api.query("/meetings", operation="listMeetings", response=Page[MeetingSummary], paged=True, found=False)
+@api.query("/meetings", operation="listMeetings", response=Page[MeetingSummary], paged=True)
 async def list_meetings(ask: Ask, portfolio: UUID) -> Page[MeetingSummary]:
     """List a portfolio's meetings, in the order in which they were planned."""
     await ask.require(READ, NodeId(portfolio))

@@ -146,9 +146,7 @@ async def get_review_request(ask: Ask, review_request: UUID) -> ReviewRequestVie
     return _view(review_request, loaded.state, await _names(ask, loaded.state))
 
 
-@api.query(
-    "/review-requests", operation="listReviewRequests", response=Page[ReviewRequestView], paged=True, found=False
-)
+@api.query("/review-requests", operation="listReviewRequests", response=Page[ReviewRequestView], paged=True)
 async def list_review_requests(ask: Ask, project: UUID) -> Page[ReviewRequestView]:
     """List the requests for reviews of a project, in the order in which they were made."""
     await ask.require(READ, NodeId(project))

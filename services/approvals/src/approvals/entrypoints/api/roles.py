@@ -113,7 +113,7 @@ async def revoke_role(call: Call[RevocationRequest]) -> AnyIntent:
     )
 
 
-@api.query("/role-assignments", operation="listRoles", response=Page[RoleView], paged=True, found=False)
+@api.query("/role-assignments", operation="listRoles", response=Page[RoleView], paged=True)
 async def list_roles(ask: Ask, node: UUID) -> Page[RoleView]:
     """List the roles that are assigned at a node itself."""
     await ask.require(READ, NodeId(node))
