@@ -137,6 +137,10 @@ def test_a_dry_run_of_policies_names_them(files: tuple[str, str], capsys: pytest
         (["policies", "show", "--portfolio", "Works", "--gate", "G1"], "--kind"),
         (["policies", "show", "--portfolio", "Works", "--editions"], "--kind"),
         (["policies", "show", "--portfolio", "Works", "--kind", "coffee"], "coffee"),
+        (["meetings", "list"], "--portfolio"),
+        (["meetings", "show", "not-an-id"], "'meeting'"),
+        (["meetings", "calendar", "--days", "0"], "--days"),
+        (["meetings", "calendar", "--ics", "--json"], "--ics"),
         (["events", "tail", "--service", "payroll"], "payroll"),
         (["events", "show", "not-an-id"], "'stream'"),
         (["up", "--json"], "--detach"),
@@ -162,6 +166,8 @@ def test_wrong_use_ends_with_2_and_says_what_is_wrong(
         ["token", "ana"],
         ["bands", "show", "--portfolio", "Works"],
         ["policies", "show", "--portfolio", "Works"],
+        ["meetings", "list", "--portfolio", "Works"],
+        ["meetings", "calendar"],
     ],
 )
 def test_a_system_that_is_away_ends_with_3_and_one_document(

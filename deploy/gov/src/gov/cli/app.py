@@ -5,7 +5,20 @@ from collections.abc import Sequence
 
 import typer
 
-from gov.cli import bands, bringing_in, consumers, events, kpi, local, log, parked, policies, projections, relay
+from gov.cli import (
+    bands,
+    bringing_in,
+    consumers,
+    events,
+    kpi,
+    local,
+    log,
+    meetings,
+    parked,
+    policies,
+    projections,
+    relay,
+)
 from gov.cli.output import Exit, Output
 from gov.client import Misconfigured, NotRunning, Refused, Unavailable
 from gov.demo.play import ReactionMissing
@@ -50,6 +63,7 @@ app.add_typer(relay.app, name="relay")
 app.add_typer(kpi.app, name="kpi")
 app.add_typer(bands.app, name="bands")
 app.add_typer(policies.app, name="policies")
+app.add_typer(meetings.app, name="meetings")
 
 WRONG_USE = (Misconfigured, MappingRefused, TableRefused, PoliciesRefused)
 PROBLEMS = (AlreadyRunning, JavaNotFound)

@@ -169,6 +169,16 @@ class Client:
             raise Refused(problem_of(answered), service=service)
         return _read(service, answered)
 
+    async def document(
+        self, service: str, path: str, parameters: Mapping[str, str | int | None] | None = None
+    ) -> bytes:
+        """Ask for what is no JSON, such as a calendar. Raises as `command` does."""
+        given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        answered, _ = await self._signed(service, "GET", path, {}, parameters=given)
+        if answered.is_error:
+            raise Refused(problem_of(answered), service=service)
+        return answered.content
+
     async def version_of(self, service: str, path: str) -> int:
         """The version of a stream that a service shows under a path. Raises as `command` does."""
         answered, _ = await self._signed(service, "GET", path, {})
