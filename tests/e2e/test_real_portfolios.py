@@ -149,6 +149,61 @@ def test_the_table_says_whose_decision_each_value_is(
             assert (value, answered.json().get("name")) == (value, body)
 
 
+def gate_days(water: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
+    """The day of each gate's decision; what lies ahead is a plan, and no decision."""
+    days = pd.DataFrame(
+        {
+            **{
+                gate: pd.to_datetime(water[gate].str.split(" ").str[0].replace("", None), format="%d/%m/%Y")
+                for gate in ("BNI", "PBC")
+            },
+            "BCA": pd.to_datetime(water["BCA"].str[:10].replace("", None), format="%Y-%m-%d"),
+        }
+    )
+    return days.where(days <= until)
+
+
+def test_the_decisions_brought_in_are_in_the_register_with_their_bodies(
+    system: RunningSystem, imported: Imported, water: pd.DataFrame
+) -> None:
+    rows = taken(system.gov("decisions", "--node", WATER, "--json"))["rows"]
+    days = gate_days(water, pd.Timestamp(imported.began.date()))
+    assert {row["made"] for row in rows} == {"brought_in"}
+    told = {(row["reference"], row["gate"]): row for row in rows}
+    assert len(told) == len(rows)
+    assert {key: row["decided_on"] for key, row in told.items()} == {
+        (reference, gate): day.date().isoformat()
+        for gate in days
+        for reference, day in zip(water["ID"], days[gate], strict=True)
+        if not pd.isna(day)
+    }
+    bodies = dict(zip(water["ID"], water["Approval body"], strict=True))
+    for (reference, gate), row in told.items():
+        assert row["body_name"] == (bodies[reference] if gate == "BCA" else None)
+        assert row["source"]["file"] == MELBOURNE.name
+
+
+def test_the_time_from_the_gate_before_by_the_body_that_decided(
+    system: RunningSystem, imported: Imported, water: pd.DataFrame
+) -> None:
+    told = taken(system.gov("latency", "--node", WATER, "--by", "body", "--json"))
+    days = gate_days(water, pd.Timestamp(imported.began.date()))
+    earlier = days[["BNI", "PBC"]]
+    before = earlier.where(earlier.lt(days["BCA"], axis=0)).max(axis=1)
+    took = (days["BCA"] - before).dt.days
+    expected = took.dropna().groupby(water["Approval body"])
+    found = {row["group"]: row for row in told["rows"] if row["count"] and row["group"] is not None}
+    assert {group: row["count"] for group, row in found.items()} == expected.count().to_dict()
+    assert {row["made"] for row in told["rows"]} == {"brought_in"}
+    for group, row in found.items():
+        assert float(row["median"]) == pytest.approx(expected.get_group(group).median())
+        assert float(row["p90"]) == pytest.approx(expected.get_group(group).quantile(0.9))
+    assert sum(row["count"] for row in found.values()) == took.count() > 400
+    assert sum(row["left_out"] for row in told["rows"] if row["group"] is not None) == (
+        days["BCA"].notna().sum() - took.count()
+    )
+
+
 def test_a_figure_leads_to_the_events_that_it_rests_on(
     system: RunningSystem, imported: Imported, water: pd.DataFrame
 ) -> None:

@@ -8,7 +8,15 @@ import httpx2
 from tests.e2e.conftest import Office
 from tests.support.system import RunningSystem
 
-QUESTIONS = ("/portfolio-overview", "/gate-pipeline", "/decisions", "/kpis/portfolio", "/kpis/approval_time")
+QUESTIONS = (
+    "/portfolio-overview",
+    "/gate-pipeline",
+    "/decisions",
+    "/inbox",
+    "/approval-latency",
+    "/kpis/portfolio",
+    "/kpis/approval_time",
+)
 
 
 async def test_a_rebuild_of_everything_gives_the_same_rows_and_readers_notice_nothing(

@@ -144,6 +144,7 @@ def test_a_dry_run_of_policies_names_them(files: tuple[str, str], capsys: pytest
         (["events", "tail", "--service", "payroll"], "payroll"),
         (["events", "show", "not-an-id"], "'stream'"),
         (["up", "--json"], "--detach"),
+        (["latency", "--by", "mood"], "mood"),
         (["fly"], "fly"),
     ],
 )
@@ -168,6 +169,9 @@ def test_wrong_use_ends_with_2_and_says_what_is_wrong(
         ["policies", "show", "--portfolio", "Works"],
         ["meetings", "list", "--portfolio", "Works"],
         ["meetings", "calendar"],
+        ["inbox"],
+        ["decisions", "--gate", "G1"],
+        ["latency", "--by", "policy"],
     ],
 )
 def test_a_system_that_is_away_ends_with_3_and_one_document(

@@ -9,6 +9,7 @@ from gov.cli import (
     bands,
     bringing_in,
     consumers,
+    decisions,
     events,
     kpi,
     local,
@@ -52,6 +53,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (local.up, local.down, local.status, local.env, local.doctor, local.demo, local.token):
+    app.command()(command)
+for command in (decisions.inbox, decisions.decisions, decisions.latency):
     app.command()(command)
 app.add_typer(bringing_in.app, name="import")
 app.add_typer(events.app, name="events")

@@ -199,6 +199,22 @@ class Client:
             if cursor is None:
                 return
 
+    async def whole(
+        self, service: str, path: str, parameters: Mapping[str, str | int | None] | None = None
+    ) -> dict[str, Any]:
+        """An answer whose rows come in pages, as one: all rows, and what else its first page says.
+
+        Raises as `command` does.
+        """
+        given: dict[str, str | int | None] = {**(parameters or {}), "limit": LARGEST_PAGE}
+        found: dict[str, Any] = await self.query(service, path, given)
+        following = found["next"]
+        while following is not None:
+            page = await self.query(service, path, {**given, "cursor": following})
+            found["rows"] += page["rows"]
+            following = page["next"]
+        return {**found, "next": None}
+
     async def lines(
         self, service: str, path: str, parameters: Mapping[str, str | int | None] | None = None
     ) -> AsyncIterator[Any]:

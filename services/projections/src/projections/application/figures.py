@@ -370,7 +370,7 @@ def _shares(facts: Sequence[tuple[bool | None, Basis]]) -> ShareFigures:
 
 
 def latency(found: DecisionTimes, before: date | None, zones: Zones) -> tuple[date | None, date]:
-    """From when to when a decision took, in local days; `before` is the day of the decision before it at a gate."""
+    """From when to when a decision took, in local days; `before` is the day of the gate before it."""
     zone = zones.get(found.portfolio, UTC)
     day = decided_day(found.decided_on, found.decided_at, zone)
     match found.made:
@@ -383,20 +383,22 @@ def latency(found: DecisionTimes, before: date | None, zones: Zones) -> tuple[da
 
 
 def gates_before(decisions: Iterable[Found[DecisionTimes]], zones: Zones) -> Mapping[UUID, date]:
-    """For each decision at a gate, the day on which the same project was last decided on at another gate."""
-    by_project: dict[ProjectId, list[tuple[date, Found[DecisionTimes]]]] = {}
+    """For each decision at a gate, the last earlier day on which the same project was decided on at another gate.
+
+    Of two gates decided on one day neither is before the other, for nothing says so.
+    """
+    by_project: dict[ProjectId, list[tuple[date, Code, UUID]]] = {}
     for found in decisions:
         if found.row.gate is not None:
             zone = zones.get(found.row.portfolio, UTC)
             day = decided_day(found.row.decided_on, found.row.decided_at, zone)
-            by_project.setdefault(found.row.project, []).append((day, found))
+            by_project.setdefault(found.row.project, []).append((day, found.row.gate, found.stream))
     before: dict[UUID, date] = {}
     for made in by_project.values():
-        made.sort(key=lambda each: (each[0], each[1].since, each[1].stream))
-        for place, (_, found) in enumerate(made):
-            others = [day for day, other in made[:place] if other.row.gate != found.row.gate]
-            if others:
-                before[found.stream] = others[-1]
+        for day, gate, stream in made:
+            earlier = [other for other, at, _ in made if other < day and at != gate]
+            if earlier:
+                before[stream] = max(earlier)
     return before
 
 
