@@ -80,7 +80,7 @@ from govevents.approvals import (
     Rule,
     Seen,
 )
-from govkernel.domain import Deadline, Link
+from govkernel.domain import Deadline, Link, Specification
 
 
 def test_a_review_is_drafted_once() -> None:
@@ -569,3 +569,27 @@ def test_conditions_are_there_once_the_review_has_its_outcome(history: tuple[obj
 
 def test_a_review_that_is_not_known_has_no_conditions() -> None:
     review.given().when(CLOSE).then_refused(ReviewNotKnown)
+
+
+@pytest.mark.parametrize(
+    ("rule", "threshold", "why"),
+    [
+        (Rule.MAJORITY, None, "A majority needs more who approve than reject or return."),
+        (Rule.THRESHOLD, "0.5", "The threshold needs 0.5 of the electorate to approve."),
+        (Rule.CONSENSUS, None, "A consensus needs everyone's vote, and none that rejects or returns."),
+    ],
+)
+def test_an_outcome_says_why_in_words_and_figures(rule: Rule, threshold: str | None, why: str) -> None:
+    history = (DRAFTED, submitted("ana", "bo", "cy", rule=rule, threshold=threshold), vote("ana", APPROVE))
+    explained = Specification(REVIEW).given(*history, vote("bo", RETURN)).when(cast("cy", ABSTAIN)).events
+    assert explained is not None
+    assert explained[-1].because == f"1 of 3 approve, 1 reject or return, 1 abstain. {why}"  # type: ignore[union-attr]
+
+
+def test_an_outcome_says_that_a_veto_made_it() -> None:
+    history = (DRAFTED, submitted("ana", "bo", "cy", veto="cy"), vote("ana", APPROVE), vote("bo", APPROVE))
+    explained = Specification(REVIEW).given(*history).when(cast("cy", REJECT)).events
+    assert explained is not None
+    assert explained[-1].because == (  # type: ignore[union-attr]
+        "2 of 3 approve, 1 reject or return, 0 abstain. A holder of a veto rejects."
+    )

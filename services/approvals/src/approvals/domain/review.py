@@ -1158,7 +1158,7 @@ def _settle(review: Open, at: datetime) -> tuple[Event, ...]:
         case [_Verdict.UNSPOKEN]:
             return _escalate(review, "All of the electorate have abstained.", at)
         case [verdict]:
-            return (_conclusion(review, verdict, Ending.DECIDED, _why(ballot, verdict), at),)
+            return (_conclusion(review, verdict, Ending.DECIDED, _why(ballot), at),)
         case _:
             return ()
 
@@ -1169,7 +1169,7 @@ def _conclude_at_time_limit(review: Open, at: datetime) -> tuple[Event, ...]:
     if _heard(ballot):
         verdict = _verdict(ballot, [vote.choice for vote in ballot.votes.values()])
         if verdict is not _Verdict.UNSPOKEN:
-            return (_conclusion(review, verdict, Ending.TIME_LIMIT, _why(ballot, verdict), at),)
+            return (_conclusion(review, verdict, Ending.TIME_LIMIT, _why(ballot), at),)
     reason = (
         f"The time limit was reached without a result: {len(ballot.votes)} votes were cast, {needed(ballot)} "
         f"are needed, and {len(_silent_veto_holders(ballot))} holders of a veto were silent."
@@ -1242,23 +1242,23 @@ def _count(choices: Iterable[Choice], counted: frozenset[Choice]) -> int:
     return sum(choice in counted for choice in choices)
 
 
-def _why(ballot: Ballot, verdict: _Verdict) -> str:
+def _why(ballot: Ballot) -> str:
     """Why it came out so, in words and figures."""
-    if _vetoes(ballot):
-        return "A holder of a veto rejects it."
     choices = [vote.choice for vote in ballot.votes.values()]
-    approve, against, electors = _count(choices, APPROVING), _count(choices, OPPOSING), len(seats(ballot))
-    said = f"{approve} approve, {against} reject or return, {len(choices) - approve - against} abstain, of {electors}."
+    approve, against = _count(choices, APPROVING), _count(choices, OPPOSING)
+    abstain, electors = len(choices) - approve - against, len(seats(ballot))
+    said = f"{approve} of {electors} approve, {against} reject or return, {abstain} abstain."
+    if _vetoes(ballot):
+        return f"{said} A holder of a veto rejects."
     match ballot.submitted.rule:
         case Rule.MAJORITY:
-            wanted = "More must approve than reject or return"
+            return f"{said} A majority needs more who approve than reject or return."
         case Rule.THRESHOLD:
-            wanted = f"A share of {ballot.submitted.threshold} must approve"
+            return f"{said} The threshold needs {ballot.submitted.threshold} of the electorate to approve."
         case Rule.CONSENSUS:
-            wanted = "All must vote, and none reject or return"
+            return f"{said} A consensus needs everyone's vote, and none that rejects or returns."
         case _:
             assert_never(ballot.submitted.rule)
-    return f"{wanted}, and it {'does' if verdict is _Verdict.PASSED else 'does not'} come to that: {said}"
 
 
 def _conclusion(review: Open, verdict: _Verdict, ending: Ending, because: str, at: datetime) -> ReviewConcluded:
