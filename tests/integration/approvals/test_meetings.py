@@ -313,7 +313,13 @@ async def test_a_meeting_is_planned_with_people_a_body_and_times_that_can_be(roo
     await refused("not-found", 404, portfolio=str(uuid4()))
     (error,) = (await refused("invalid-input", 422, time_zone="Mars/Olympus"))["errors"]
     assert (error["pointer"], error["value"]) == ("/time_zone", "Mars/Olympus")
+    for year in ("0001", "1899", "9999"):
+        (error,) = (await refused("invalid-input", 422, starts_at=f"{year}-01-01T00:00:00Z"))["errors"]
+        assert (error["pointer"], error["value"]) == ("/starts_at", f"{year}-01-01T00:00:00+00:00")
     sitting = await scheduled(room)
+    never = {**MARCH, "ends_at": "9999-12-31T23:00:00Z", "reason": "Never."}
+    (error,) = (await sitting.refused("reschedulings", never, "invalid-input", status=422))["errors"]
+    assert error["pointer"] == "/ends_at"
     await sitting.refused("attendances", {"attendee": ghost, "attendance": "present"}, "person-not-known")
     await sitting.refused("invitations", {"invitees": [ghost]}, "person-not-known")
     await sitting.refused("minutes", {"text": "Too early."}, "meeting-not-opened")

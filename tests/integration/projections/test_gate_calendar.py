@@ -140,6 +140,14 @@ async def test_the_next_ninety_days_begin_today_where_nothing_is_said(told: Told
     assert [row["reference"] for row in rows] == ["P-1"]
 
 
+@pytest.mark.parametrize("far", [date(1, 1, 1), date(9999, 12, 31)])
+async def test_the_first_and_the_last_of_all_days_can_be_shown(told: Told, far: date) -> None:
+    await told.service.hear(told.planned(told.main, "G1", far))
+    asked: dict[str, Any] = {"from": far, "days": 1}
+    assert kinds(await told.calendar(**asked)) == [("planned_gate", str(far))]
+    assert len(await told.feed(**asked)) == 1
+
+
 async def test_pages_follow_each_other(told: Told) -> None:
     await everything(told)
     parameters: dict[str, Any] = {**FROM, "limit": 3}

@@ -57,6 +57,11 @@ def test_an_entry_on_a_day_takes_the_day_and_one_at_a_moment_without_an_end_no_t
     assert (at["DTSTART"].to_ical(), "DTEND" in at) == (b"20260302T170000Z", False)
 
 
+@pytest.mark.parametrize("far", [date(1, 1, 1), date(9999, 12, 31)])
+def test_no_day_is_too_far(far: date) -> None:
+    assert event(starts=far)["DTSTART"].dt == far
+
+
 def test_a_calendar_may_be_empty() -> None:
     assert read(method=Method.PUBLISH).events == []
 
@@ -82,7 +87,9 @@ def test_a_cancelled_entry_says_so() -> None:
     assert (found["STATUS"], found["SEQUENCE"]) == ("CANCELLED", 3)
 
 
-@pytest.mark.parametrize("evil", ["a\r\nATTACH:http://evil.example/", 'a"b', "a;b,c:d\\e", "a\nb", "ä 漢 🚰"])
+@pytest.mark.parametrize(
+    "evil", ["a\r\nATTACH:http://evil.example/", 'a"b', "a;b,c:d\\e", "a\nb", "ä 漢 🚰", "a\x85b\u2028c"]
+)
 def test_no_text_gets_out_of_its_place(evil: str) -> None:
     somebody = Participant(UUID(int=3), evil, f"{evil}@example.org")
     found = event(title=evil, place=evil, text=evil, organizer=somebody, attendees=(somebody,))

@@ -65,7 +65,8 @@ def calendar(uid: str, entries: Sequence[Entry], *, method: Method, name: str, a
     whole = icalendar.Calendar.new(prodid=PRODUCT, method=method.value, uid=uid, name=in_one_line)
     for entry in entries:
         whole.add_component(_event(entry, at))
-    days = [_day(each) for entry in entries for each in (entry.starts, entry.ends or entry.starts)]
+    moments = (each for entry in entries for each in (entry.starts, entry.ends))
+    days = [each.date() for each in moments if isinstance(each, datetime)]
     if days:
         whole.add_missing_timezones(min(days) - TRANSITIONS_AROUND, max(days) + TRANSITIONS_AROUND)
     return CalendarDocument(whole.to_ical())
@@ -97,7 +98,3 @@ def _address(participant: Participant, role: str | None = None) -> icalendar.vCa
     if role is not None:
         address.params |= {"ROLE": role, "PARTSTAT": "NEEDS-ACTION", "RSVP": "TRUE" if email else "FALSE"}
     return address
-
-
-def _day(when: date) -> date:
-    return when.date() if isinstance(when, datetime) else when

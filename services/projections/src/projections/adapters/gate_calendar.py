@@ -165,9 +165,9 @@ def _columns(
     project: ColumnElement[Any] | None = None,
     gate: ColumnElement[Any] | None = None,
 ) -> list[ColumnElement[Any]]:
-    """An entry's columns, of what begins at a moment or is `on` a day, which begins where the portfolio is."""
+    """An entry's columns, of what begins at a moment or is `on` a day, which stands as if it began in UTC."""
     if on is not None:
-        begins, day = func.timezone(zone, cast(on, DateTime)), on
+        begins, day = func.timezone(str(UTC), cast(on, DateTime)), on
     else:
         assert begins is not None
         day = cast(func.timezone(zone, begins), Date)

@@ -111,6 +111,9 @@ from govkernel.ledger import Head, Intent
 KEEP: Final = "meeting.keep"
 CHAIR: Final = "meeting.chair"
 TIME_ZONES: Final = available_timezones() - {"localtime", "Factory"}
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 9998
+"""A calendar looks a year ahead and back, and there is none after 9999."""
 OVER: Final = (MeetingNotKnown, MeetingIsClosed, MeetingIsCancelled)
 """What any step of a meeting may hear."""
 
@@ -302,6 +305,7 @@ async def schedule_meeting(call: Call[MeetingRequest]) -> AnyIntent:
     await check_accounts(call, (body.chair, *body.invitees))
     if body.time_zone is not None and body.time_zone not in TIME_ZONES:
         raise body_fault("/time_zone", body.time_zone, "no IANA time zone", "give one such as Australia/Melbourne")
+    _check_years(body)
     portfolio = await node_of(call.runtime.engine, NodeId(body.portfolio), NodeKind.PORTFOLIO)
     own_zone = portfolio.time_zone if portfolio else None
     return Intent(
@@ -334,6 +338,7 @@ async def schedule_meeting(call: Call[MeetingRequest]) -> AnyIntent:
 async def reschedule_meeting(call: Call[ReschedulingRequest]) -> AnyIntent:
     """Move a meeting that has not begun to another time or place."""
     body = call.body
+    _check_years(body)
     return await _to_meeting(call, RescheduleMeeting(body.starts_at, body.ends_at, body.place, body.reason))
 
 
@@ -559,6 +564,13 @@ async def _portfolio_of(call: Call[Any]) -> PortfolioId:
     portfolio = state.plan.scheduled.portfolio
     await call.runtime.require(call.caller, NodeId(portfolio), call.context.now, _action(call, state.plan))
     return portfolio
+
+
+def _check_years(body: MeetingRequest | ReschedulingRequest) -> None:
+    for name, moment in (("starts_at", body.starts_at), ("ends_at", body.ends_at)):
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            remedy = f"give one from {FIRST_YEAR} to {LAST_YEAR}"
+            raise body_fault(f"/{name}", moment.isoformat(), "a year in which nobody meets", remedy)
 
 
 def _action(call: Call[Any], plan: Plan) -> str:

@@ -24,6 +24,8 @@ from projections.entrypoints.api.edge import Answer, Day, Look, Node, api, looki
 LARGEST_FEED: Final = 2000
 """How many entries a calendar program is given at most."""
 
+ORDER: Final = ("day", "begins", "kind", "stream", "key")
+
 FirstDay = Annotated[
     Day | None,
     Query(alias="from", description="the first day, in the portfolio's days; without it today"),
@@ -77,10 +79,10 @@ async def list_gate_calendar(
     async with looking(ask, node, *CALENDAR_MODELS) as look:
         query = _asked_for(look, first_day, days)
         columns = query.selected_columns
-        order = (columns["begins"], columns["kind"], columns["stream"], columns["key"])
+        order = [columns[name] for name in ORDER]
         rows = (await look.connection.execute(ask.keyset(query, *order))).all()
         known = await labels(look.connection, {row.project for row in rows if row.project is not None})
-        page = ask.page(rows, lambda row: _view(row, known), lambda row: (row.begins, row.kind, row.stream, row.key))
+        page = ask.page(rows, lambda row: _view(row, known), lambda row: tuple(getattr(row, name) for name in ORDER))
         return look.answer(page)
 
 
@@ -91,7 +93,7 @@ async def get_gate_calendar(
     """Read the calendar of the gates as iCalendar, for calendar programs to follow."""
     async with looking(ask, node, *CALENDAR_MODELS) as look:
         query = _asked_for(look, first_day, days).limit(LARGEST_FEED + 1)
-        rows = (await look.connection.execute(query.order_by("begins", "kind", "stream", "key"))).all()
+        rows = (await look.connection.execute(query.order_by(*ORDER))).all()
         if len(rows) > LARGEST_FEED:
             raise _fault(
                 "days", str(days), f"more than {LARGEST_FEED} entries", "ask for fewer days, or a node further down"
