@@ -63,6 +63,7 @@ class Teller:
     named: Callable[[str], str] = lambda source: source
     written: list[Document] = field(default_factory=list)
     submissions: dict[UUID, datetime] = field(default_factory=dict)
+    bodies: dict[UUID, Stream] = field(default_factory=dict)
 
     def at(self, stream: Stream, moment: datetime, event: object, *, recorded: datetime | None = None) -> Recorded[Any]:
         """The stream's next event, known at a moment and recorded then, or at another one."""
@@ -119,7 +120,26 @@ class Teller:
         return self.at(stream, known, decided, recorded=recorded)
 
     def body(self, portfolio: UUID, name: str = "Board") -> Recorded[Any]:
-        return self.at(self.stream("approvals"), BEGINS, approvals.BodyFormed(PortfolioId(portfolio), name))
+        stream = self.stream("approvals")
+        self.bodies[stream.stream] = stream
+        return self.at(stream, BEGINS, approvals.BodyFormed(PortfolioId(portfolio), name))
+
+    def seated(
+        self,
+        body: Recorded[Any],
+        member: SubjectId,
+        *,
+        alternate_for: SubjectId | None = None,
+        first_day: date = date(2026, 1, 1),
+        last_day: date | None = None,
+    ) -> Recorded[Any]:
+        """Somebody sits on a body for a term."""
+        stream = self.bodies[body.envelope.stream]
+        appointed = approvals.MemberAppointed(member, PersonId(member), False, alternate_for, first_day, last_day)
+        return self.at(stream, stream.time, appointed)
+
+    def released(self, body: Recorded[Any], member: SubjectId, moment: datetime) -> Recorded[Any]:
+        return self.at(self.bodies[body.envelope.stream], moment, approvals.MemberReleased(member, "Moved away."))
 
     def drafted(
         self,

@@ -80,6 +80,8 @@ CONSUMERS: Final = (
         "approvals",
         *_ROLES,
         approvals.BodyFormed,
+        approvals.MemberAppointed,
+        approvals.MemberReleased,
         approvals.ReviewDrafted,
         approvals.ReviewSubmitted,
         approvals.MeasureNoted,

@@ -12,7 +12,7 @@ from tests.support.services import Service, done, person, problem, subject
 from tests.support.streams import Stream
 from tests.support.telling import MAX, Teller, aud, condition, day
 
-from govevents.approvals import Alternate, Elector, Panel, ReviewKind, Role
+from govevents.approvals import Alternate, Elector, OnLapse, Panel, ReviewKind, Role
 from govevents.values import Money, PersonId, SubjectId
 from govkernel.access import Policy
 from projections.entrypoints.processes import PROJECTIONS
@@ -155,6 +155,37 @@ async def test_a_review_to_refer_and_a_request_wait_for_those_who_may(scene: Sce
         None,
     )
     assert await scene.inbox(BO) == [], "a panel that could not decide is asked no longer"
+
+
+async def test_a_condition_that_escalated_waits_for_the_members_of_the_body_while_they_sit(scene: Scene) -> None:
+    body = scene.teller.body(scene.portfolio)
+    due = date(2026, 3, 8)
+    review = await scene.submitted()
+    terms = {BO: None, CAT: date(2026, 3, 11)}
+    seats = [scene.teller.seated(body, subject(name), last_day=last) for name, last in terms.items()]
+    alternate = scene.teller.seated(body, subject(DAN), alternate_for=subject(BO))
+    conditions = (condition(due, owner=subject(ANA)),)
+    voted = scene.teller.concluded(review, scene.portfolio, scene.project, day(3), conditions=conditions)
+    lapsed = scene.teller.condition_lapsed(
+        review,
+        scene.portfolio,
+        scene.project,
+        day(7),
+        due,
+        then=OnLapse.ESCALATION,
+        escalated_to=body.envelope.stream,
+    )
+    await scene.service.hear(body, *seats, alternate, *voted, lapsed)
+    (item,) = await scene.inbox(BO)
+    assert (item["wanted"], item["body"], item["text"], item["lapsed"]) == (
+        "escalation",
+        str(body.envelope.stream),
+        "Settle the easement.",
+        "escalation",
+    )
+    assert [await scene.inbox(name) for name in (CAT, DAN)] == [[], []], "a term is over, and an alternate only votes"
+    assert [each for each, _ in await scene.wanted(ANA)] == ["condition"]
+    assert len(await scene.inbox(CAT, as_of=day(8).isoformat())) == 1
 
 
 async def test_the_recused_are_not_asked_nor_by_another_panel(scene: Scene) -> None:

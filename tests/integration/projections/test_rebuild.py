@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 from tests.support.telling import ANA, BO, MAX, Teller, aud, day, seat
 
-from govevents.approvals import Panel
+from govevents.approvals import AgendaItem, AgendaSet, MeetingOpened, MeetingScheduled, Panel
 from govevents.catalogue import topic_of
 from govevents.document import Document
 from govevents.projects import (
@@ -41,7 +41,11 @@ def a_life(teller: Teller) -> list[Document]:
     portfolio, _ = teller.portfolio()
     project, _ = teller.project(portfolio.stream, EPT="North")
     owner, of_project = PortfolioId(portfolio.stream), ProjectId(project.stream)
-    body = teller.body(portfolio.stream).envelope.stream
+    formed = teller.body(portfolio.stream)
+    body = formed.envelope.stream
+    teller.seated(formed, BO)
+    teller.seated(formed, MAX)
+    teller.released(formed, MAX, day(2))
     teller.brought_in(portfolio.stream, project.stream, "G0", date(2026, 3, 1))
     teller.at(project, day(1), PhaseStarted("initiation"))
     teller.at(project, day(1), MilestoneSet("Wharf", MilestoneBasis.PLANNED, date(2026, 9, 1), None))
@@ -62,6 +66,14 @@ def a_life(teller: Teller) -> list[Document]:
     council = Panel(BodyId(body), (seat(BO),), ())
     teller.escalated(again, project.stream, day(10))
     teller.referred(again, project.stream, day(11), council)
+    meeting = teller.stream("approvals", day(3))
+    starts_at = day(12)
+    scheduled = MeetingScheduled(
+        owner, None, "Gates of March", starts_at, starts_at + timedelta(hours=1), "Australia/Melbourne", "Hall", ANA, ()
+    )
+    teller.at(meeting, day(3), scheduled)
+    teller.at(meeting, day(4), AgendaSet(owner, (AgendaItem(ReviewId(again.stream), of_project, 20),)))
+    teller.at(meeting, starts_at, MeetingOpened(owner, ANA))
     delegation, _ = teller.delegated(portfolio.stream, day(3))
     teller.delegated(project.stream, day(4), limit=aud("5"))
     teller.revoked(delegation, portfolio.stream, day(5))

@@ -30,6 +30,7 @@ from govevents.document import Recorded
 from govevents.projects import GateBreached, ProjectMoved
 from govevents.values import BodyId, NodeId, PersonId, PortfolioId, ProjectId, ReviewId, SubjectId
 from govkernel.readmodels import ReadModel
+from projections.application.body_seats import BODY_SEATS
 from projections.application.breaches import BREACHES
 from projections.application.conditions import CONDITIONS, Standing
 from projections.application.decision_register import DECISION_REGISTER
@@ -199,6 +200,30 @@ def test_a_lapsed_condition_waits_on_and_a_waived_one_no_longer() -> None:
     (waiting,) = told.inbox
     assert (waiting.lapsed, waiting.waiting_since) == (OnLapse.HOLD, day(3))
     assert told.then("condition_waived", 41, uuid4()).inbox == []
+
+
+def test_a_condition_that_lapses_into_escalation_waits_for_a_body_until_it_is_met() -> None:
+    body = uuid4()
+    told = Told().concluded(3, due=DUE)
+    told.events.append(
+        told.teller.condition_lapsed(
+            told.stream, PORTFOLIO, PROJECT, day(40), DUE, then=OnLapse.ESCALATION, escalated_to=body
+        )
+    )
+    assert told.asked == {(Wanted.CONDITION, MAX), (Wanted.ESCALATION, None)}
+    (escalated,) = [each for each in told.inbox if each.wanted is Wanted.ESCALATION]
+    assert (escalated.body, escalated.waiting_since, escalated.number, escalated.due) == (body, day(40), 1, DUE)
+    assert told.then("condition_met", 41).inbox == []
+
+
+def test_whoever_is_released_from_a_body_takes_their_alternates_along() -> None:
+    teller = Teller()
+    body = teller.body(PORTFOLIO)
+    events = [body, teller.seated(body, BO), teller.seated(body, CAT, alternate_for=BO), teller.seated(body, DAN)]
+    rows = fold(BODY_SEATS, events).values()
+    assert [(each.member, each.alternate_for) for each in rows] == [(BO, None), (CAT, BO), (DAN, None)]
+    after = fold(BODY_SEATS, [*events, teller.released(body, BO, day(3))]).values()
+    assert [each.member for each in after] == [DAN]
 
 
 def test_a_withdrawn_review_leaves_nothing_waiting() -> None:

@@ -38,6 +38,7 @@ from govkernel.http import Bounds
 from govkernel.readmodels import ReadModel, as_of, decode_row, events_behind, views_of
 from govkernel.tables import consumer_partitions, read_model_builds, watermarks
 from projections.application.bodies import BODIES
+from projections.application.body_seats import BODY_SEATS
 from projections.application.breaches import BREACHES
 from projections.application.conditions import CONDITIONS
 from projections.application.decision_register import DECISION_REGISTER
@@ -75,6 +76,7 @@ READ_MODELS: Final[tuple[ReadModel[Any], ...]] = (
     REVIEWS,
     CONDITIONS,
     INBOX,
+    BODY_SEATS,
     DELEGATIONS,
     BREACHES,
     MEETINGS,
@@ -211,6 +213,15 @@ def inbox_of(
     def keeps_out(person: ColumnElement[Any]) -> ColumnElement[bool]:
         return review.c.recused.contains(func.jsonb_build_array(person))
 
+    seat = as_of(BODY_SEATS, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("body_seats")
+    today = local_date(review.c.portfolio, zones, now)
+    sits = select(seat.c.body).where(
+        seat.c.body == item.c.body,
+        seat.c.member == asker.subject,
+        seat.c.alternate_for.is_(None),
+        seat.c.first_day <= today,
+        or_(seat.c.last_day.is_(None), today <= seat.c.last_day),
+    )
     vote = and_(item.c.wanted == Wanted.VOTE.value, review.c.state == ReviewState.OPEN.value)
     mine = and_(
         vote,
@@ -229,7 +240,7 @@ def inbox_of(
             item.c.authority == Authority.OWN.value,
             item.c.seat == delegation.delegator_person,
             not_(keeps_out(item.c.person)),
-            local_date(review.c.portfolio, zones, now).between(delegation.first_day, delegation.last_day),
+            today.between(delegation.first_day, delegation.last_day),
             or_(
                 review.c.project == delegation.node,
                 review.c.project.in_(nodes_below([delegation.node], bounds, f"below_{place}")),
@@ -257,6 +268,7 @@ def inbox_of(
             review.c.state == ReviewState.OPEN.value,
             review.c.submitter == asker.subject,
         ),
+        and_(item.c.wanted == Wanted.ESCALATION.value, sits.exists()),
         and_(item.c.wanted == Wanted.REFERRAL.value, _within(asker.refers, item.c.project, bounds, "refers")),
         and_(item.c.wanted == Wanted.REQUEST.value, _within(asker.prepares, item.c.project, bounds, "prepares")),
         *(covers for covers, _ in under),

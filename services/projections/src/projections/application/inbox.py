@@ -1,4 +1,4 @@
-"""What waits for whom: votes, answers, conditions to meet, reviews to refer, and requests to take up."""
+"""What waits for whom: votes, answers, conditions to meet or to see to, reviews to refer, and requests to take up."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ from govevents import approvals
 from govevents.approvals import Authority, Elector, OnLapse, Panel, ReviewKind
 from govevents.document import Recorded
 from govevents.values import value
-from govkernel.domain import Code, PersonId, ProjectId, SubjectId, Text
+from govkernel.domain import BodyId, Code, PersonId, ProjectId, SubjectId, Text
 from govkernel.readmodels import ReadModel
 
 
@@ -20,6 +20,7 @@ class Wanted(Enum):
     VOTE = "vote"
     ANSWER = "answer"
     CONDITION = "condition"
+    ESCALATION = "escalation"
     REFERRAL = "referral"
     REQUEST = "request"
 
@@ -29,7 +30,8 @@ class InboxItem:
     """Something that is wanted of somebody, since `waiting_since`; None while it isn't wanted, or is done already.
 
     `subject` is None where it isn't an account that is asked: an answer is the submitter's to give, a review that
-    nobody is named for is referred, and a request taken up, by whoever may do that. `because` is why it is theirs.
+    nobody is named for is referred, and a request taken up, by whoever may do that; a condition that lapsed into
+    escalation is for the members of a `body` to see to. `because` is why it is theirs.
     A vote is for the `seat` of a person, by `authority`; `spoken_by` and `spoken_as` are of the vote that counts for
     it, and `again` is why everyone was asked again. `closes_at` is the end of the voters' time, or of a condition's
     day. `number` is that of a question or condition, `text` what it says. `kind` and `gate` are those that a request
@@ -52,6 +54,7 @@ class InboxItem:
     number: int | None = None
     text: Text | None = None
     lapsed: OnLapse | None = None
+    body: BodyId | None = None
     kind: ReviewKind | None = None
     gate: Code | None = None
 
@@ -97,10 +100,12 @@ def evolve(rows: Rows, recorded: Recorded[Any]) -> Rows:
         case approvals.ReviewWithdrawn():
             return {}
         case approvals.ConditionClosed(condition=number) | approvals.ConditionWaived(condition=number):
-            return {key: each for key, each in rows.items() if key != f"condition/{number}"}
-        case approvals.ConditionLapsed(condition=number, then=then):
+            ended = (f"condition/{number}", f"escalation/{number}")
+            return {key: each for key, each in rows.items() if key not in ended}
+        case approvals.ConditionLapsed(condition=number, then=then, escalated_to=body):
             key = f"condition/{number}"
-            return {**rows, key: replace(rows[key], lapsed=then)}
+            lapsed = replace(rows[key], lapsed=then)
+            return {**rows, key: lapsed, **dict(_escalated(lapsed, body, time))}
         case approvals.ReviewRequested() as requested:
             request = InboxItem(
                 project=requested.project,
@@ -178,6 +183,15 @@ def _conditions(concluded: approvals.ReviewConcluded, time: datetime) -> Iterato
                 number=number,
                 text=condition.text,
             ),
+        )
+
+
+def _escalated(lapsed: InboxItem, body: BodyId | None, time: datetime) -> Iterator[tuple[str, InboxItem]]:
+    if lapsed.lapsed is OnLapse.ESCALATION and body is not None:
+        because = "member of the body that sees to a condition which was not met"
+        yield (
+            f"escalation/{lapsed.number}",
+            replace(lapsed, wanted=Wanted.ESCALATION, waiting_since=time, because=because, subject=None, body=body),
         )
 
 

@@ -1,4 +1,4 @@
-"""What waits for a person: votes, answers, conditions, reviews to refer, and requests to take up."""
+"""What waits for a person: votes, answers, conditions to meet or to see to, reviews to refer, and requests."""
 
 from datetime import date, datetime
 from typing import Annotated
@@ -9,7 +9,19 @@ from pydantic import BaseModel
 
 from govevents.approvals import Authority, OnLapse, Outcome, ReviewKind
 from govkernel.access import Visible
-from govkernel.domain import Code, Money, Name, NodeId, PersonId, PortfolioId, ProjectId, ReviewId, SubjectId, Text
+from govkernel.domain import (
+    BodyId,
+    Code,
+    Money,
+    Name,
+    NodeId,
+    PersonId,
+    PortfolioId,
+    ProjectId,
+    ReviewId,
+    SubjectId,
+    Text,
+)
 from govkernel.http import Ask
 from projections.adapters.queries import (
     END_OF_DAYS,
@@ -21,6 +33,7 @@ from projections.adapters.queries import (
     labels,
     rows_of_streams,
 )
+from projections.application.body_seats import BODY_SEATS
 from projections.application.delegations import DELEGATIONS, Delegation
 from projections.application.figures import Found
 from projections.application.inbox import INBOX, InboxItem, Wanted
@@ -40,7 +53,8 @@ class InboxView(BaseModel):
     `because` is why it is theirs. A vote is for a `seat`: one's own, as its alternate, or under a `delegation` of its
     holder. `review_version` is what a command on the review names in If-Match. `question` is what the review asks,
     `text` what a question or condition of that `number` says, or the reason of a request or referral. `again` says why
-    everyone is asked again, and `lapsed` what followed when a condition's day was over.
+    everyone is asked again, and `lapsed` what followed when a condition's day was over; `body` sees to one that
+    escalated.
     """
 
     wanted: Wanted
@@ -66,6 +80,7 @@ class InboxView(BaseModel):
     text: Text | None
     again: Text | None
     lapsed: OnLapse | None
+    body: BodyId | None
     since: datetime
     until: datetime | None
     due: date | None
@@ -83,7 +98,7 @@ async def list_inbox(ask: Ask, node: Node = None, subject: Subject = None) -> An
     if node is not None and not own:
         await ask.require("inbox.read", NodeId(node))
     among = Visible(everything=True, nodes=frozenset()) if own else await ask.visible_nodes("inbox.read")
-    async with looking(ask, node, INBOX, REVIEWS, DELEGATIONS, among=among) as look:
+    async with looking(ask, node, INBOX, REVIEWS, DELEGATIONS, BODY_SEATS, among=among) as look:
         delegations = await find(look.connection, DELEGATIONS, delegated_to(asker.subject, look.bounds))
         query, ends = inbox_of(asker, delegations, look.scope, look.zones, look.now)
         columns = query.selected_columns
@@ -124,6 +139,7 @@ async def list_inbox(ask: Ask, node: Node = None, subject: Subject = None) -> An
                 text=item.text,
                 again=item.again,
                 lapsed=item.lapsed,
+                body=item.body,
                 since=item.waiting_since,
                 until=item.closes_at,
                 due=item.due,
