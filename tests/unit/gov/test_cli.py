@@ -141,6 +141,9 @@ def test_a_dry_run_of_policies_names_them(files: tuple[str, str], capsys: pytest
         (["meetings", "show", "not-an-id"], "'meeting'"),
         (["meetings", "calendar", "--days", "0"], "--days"),
         (["meetings", "calendar", "--ics", "--json"], "--ics"),
+        (["dossier", "not-an-id"], "'review'"),
+        (["what-if", "{mapping}"], "--portfolio"),
+        (["what-if", "{mapping}", "--portfolio", "Works"], "changes"),
         (["events", "tail", "--service", "payroll"], "payroll"),
         (["events", "show", "not-an-id"], "'stream'"),
         (["up", "--json"], "--detach"),
@@ -172,6 +175,7 @@ def test_wrong_use_ends_with_2_and_says_what_is_wrong(
         ["inbox"],
         ["decisions", "--gate", "G1"],
         ["latency", "--by", "policy"],
+        ["dossier", "11111111-1111-4111-8111-111111111111"],
     ],
 )
 def test_a_system_that_is_away_ends_with_3_and_one_document(

@@ -52,7 +52,7 @@ async def sent(folder: Path, gatehouse: Gatehouse) -> list[Any]:
 
 def test_the_example_that_is_documented_can_be_published(tmp_path: Path) -> None:
     documented = Path(__file__).parents[3] / "deploy" / "mappings" / "README.md"
-    (example,) = re.findall(r"```yaml\n(.*?)```", documented.read_text(encoding="utf-8"), re.DOTALL)
+    example, *_ = re.findall(r"```yaml\n(.*?)```", documented.read_text(encoding="utf-8"), re.DOTALL)
     (policy,) = load_policies(written(tmp_path, example)).policies
     assert [each.code for each in policy.deliverables] == ["plan", "safety"]
     assert [each.code for each in policy.criteria] == ["case", "cost"]

@@ -10,6 +10,7 @@ from gov.cli import (
     bringing_in,
     consumers,
     decisions,
+    dossiers,
     events,
     kpi,
     local,
@@ -56,6 +57,8 @@ for command in (local.up, local.down, local.status, local.env, local.doctor, loc
     app.command()(command)
 for command in (decisions.inbox, decisions.decisions, decisions.latency):
     app.command()(command)
+app.command()(dossiers.dossier)
+app.command("what-if")(dossiers.what_if)
 app.add_typer(bringing_in.app, name="import")
 app.add_typer(events.app, name="events")
 app.add_typer(projections.app, name="projections")

@@ -36,11 +36,13 @@ class PoliciesRefused(ValueError):
     """A file of policies can't be used; the message says which key, and how to put it right."""
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """What a file says: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Voters(_Part):
+class Voters(Part):
     """Who votes; `body` by its name or id."""
 
     roles: tuple[Role, ...] = ()
@@ -48,8 +50,13 @@ class Voters(_Part):
     body: Name | None = None
     by_value_band: bool = False
 
+    def request(self, bodies: Mapping[str, str]) -> dict[str, Any]:
+        """The electorate as the service takes it, its body by id."""
+        said = self.model_dump(mode="json")
+        return {**said, "body": bodies.get(said["body"], said["body"])}
 
-class Policy(_Part):
+
+class Policy(Part):
     """A policy as a file has it: that of `POST /gate-policies`, with bodies by their names or ids."""
 
     kind: ReviewKind
@@ -75,8 +82,7 @@ class Policy(_Part):
     def request(self, portfolio: str, bodies: Mapping[str, str]) -> dict[str, Any]:
         """The command's body; what the file leaves out is left out here, so that the service's defaults hold."""
         said = self.model_dump(mode="json", exclude_unset=True)
-        named = {"roles": [], "people": [], "body": None, "by_value_band": False, **said["electorate"]}
-        electorate = {**named, "body": bodies.get(named["body"], named["body"])}
+        electorate = self.electorate.request(bodies)
         escalation = {"escalate_to": bodies.get(self.escalate_to, self.escalate_to)} if self.escalate_to else {}
         return {**said, **escalation, "portfolio": portfolio, "electorate": electorate}
 
@@ -87,7 +93,7 @@ class Policy(_Part):
                 yield field, named
 
 
-class _File(_Part):
+class _File(Part):
     policies: tuple[Policy, ...] = Field(min_length=1, max_length=MOST_POLICIES)
 
 
@@ -128,8 +134,8 @@ def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def load_policies(path: Path) -> PolicyFile:
-    """Read a file (YAML, or JSON by its name) with a list `policies`. Raises PoliciesRefused, naming all that is wrong.
+def read_document(path: Path) -> tuple[bytes, Any]:
+    """A file's bytes, and what it says (YAML, or JSON by its name). Raises PoliciesRefused.
 
     Numbers with a point are read as they stand, never by way of a float.
     """
@@ -146,10 +152,21 @@ def load_policies(path: Path) -> PolicyFile:
         raise PoliciesRefused(f"{path}: {refused}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, json.JSONDecodeError, RecursionError) as error:
         raise PoliciesRefused(f"{path}: cannot be read: {error}") from None
+    return content, said
+
+
+def faults_in(path: Path, error: ValidationError) -> PoliciesRefused:
+    """What to raise for a file that says something else than it may, naming all that is wrong."""
+    return PoliciesRefused("; ".join(f"{path}: {_fault(each)}" for each in error.errors()))
+
+
+def load_policies(path: Path) -> PolicyFile:
+    """Read a file with a list `policies`. Raises PoliciesRefused, naming all that is wrong."""
+    content, said = read_document(path)
     try:
         policies = _File.model_validate(said).policies
     except ValidationError as error:
-        raise PoliciesRefused("; ".join(f"{path}: {_fault(each)}" for each in error.errors())) from None
+        raise faults_in(path, error) from None
     labels = [policy.label for policy in policies]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
