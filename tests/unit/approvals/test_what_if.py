@@ -123,7 +123,7 @@ def test_a_policy_under_which_the_question_could_not_have_been_put_says_so() -> 
 def test_a_larger_quorum_leaves_a_quick_decision_undecided_and_names_who_was_not_heard() -> None:
     compared = what_if(quick(), quorum=ALL_OF_THEM)
     assert (compared.supposed.end, compared.supposed.outcome, compared.changed) == (End.UNDECIDED, None, True)
-    assert compared.supposed.because == "It is not decided: 2 votes count, 3 are needed, and 1 have not voted."
+    assert compared.supposed.because == "It is not decided: 3 votes are needed, and 2 count."
     assert compared.unheard == (account("cy"),)
     (reason,) = compared.reasons
     assert reason.startswith(
@@ -378,6 +378,10 @@ def test_a_veto_that_nobody_had_wants_its_holder_to_be_heard() -> None:
     assert what_if(divided(), board, veto=(account("bo"),)).supposed.because == "A holder of a veto rejects it."
     compared = what_if(quick(), board, veto=(account("cy"),))
     assert (compared.supposed.end, compared.unheard) == (End.UNDECIDED, (account("cy"),))
+    assert compared.supposed.because == "It is not decided: a holder of a veto has not voted."
+    assert what_if(quick(), rule=Rule.CONSENSUS).supposed.because == (
+        "It is not decided: the votes that 1 have not cast could still turn it."
+    )
 
 
 def test_a_sponsor_who_may_vote_has_a_seat_and_was_not_heard() -> None:

@@ -137,6 +137,9 @@ def what_if(
         f"{total['decisions']} decisions: {total['changed']} would have come out otherwise, "
         f"{total['undecided']} would have no outcome."
     )
+    for turn in total["turns"]:
+        was, would_be = (turn[each] or "no outcome" for each in ("recorded", "supposed"))
+        output.line(f"{turn['decisions']} from {was} to {would_be}")
     if total["not_reproduced"]:
         output.line(
             f"{total['not_reproduced']} are not what today's rules make of their votes; see `reproduced`.", "yellow"

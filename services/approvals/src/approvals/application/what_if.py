@@ -623,12 +623,20 @@ def _result_of(state: Review, events: Sequence[Any]) -> Result:
         case Withdrawn(withdrawn=withdrawn):
             return Result(End.WITHDRAWN, None, withdrawn.reason)
         case Open(ballot=ballot):
-            missing = sum(seat.person not in ballot.votes for seat in seats(ballot))
-            said = f"{len(ballot.votes)} votes count, {needed(ballot)} are needed"
-            return Result(End.UNDECIDED, None, f"It is not decided: {said}, and {missing} have not voted.")
+            return Result(End.UNDECIDED, None, _awaited(ballot))
         case Submitted():
             return Result(End.UNDECIDED, None, "It awaits figures.")
         case NotDrafted() | Draft():
             return Result(End.UNDECIDED, None, "It was not submitted.")
         case _:
             assert_never(state)
+
+
+def _awaited(ballot: Ballot) -> str:
+    """Why an open review has no outcome yet."""
+    silent = [seat for seat in seats(ballot) if seat.person not in ballot.votes]
+    if len(ballot.votes) < needed(ballot):
+        return f"It is not decided: {needed(ballot)} votes are needed, and {len(ballot.votes)} count."
+    if any(seat.veto for seat in silent):
+        return "It is not decided: a holder of a veto has not voted."
+    return f"It is not decided: the votes that {len(silent)} have not cast could still turn it."
