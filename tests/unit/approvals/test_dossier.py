@@ -103,7 +103,7 @@ def test_a_decision_says_what_was_asked_by_whom_and_what_came_of_it() -> None:
     assert (proposal.submitter, proposal.proposed, proposal.tied) == (account("sam"), Outcome.GO, TIED)
     assert (dossier.state, dossier.decided) == ("concluded", True)
     assert (outcome.outcome, outcome.ending, outcome.body_name) == (Outcome.GO, Ending.DECIDED, "Board")
-    assert outcome.because.startswith("More must approve")
+    assert outcome.because == decided().review.recorded[-1].event.because
     assert not outcome.after_the_fact
     assert dossier.withdrawn is None
 

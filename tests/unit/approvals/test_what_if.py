@@ -95,7 +95,7 @@ def test_another_rule_can_turn_the_outcome_and_says_why() -> None:
     compared = what_if(divided(), rule=Rule.CONSENSUS)
     assert compared.changed
     assert (compared.recorded.outcome, compared.supposed.outcome) == (Outcome.GO, Outcome.RECYCLE)
-    assert compared.supposed.because.startswith("All must vote, and none reject or return, and it does not come to")
+    assert "A consensus needs everyone's vote, and none that rejects" in compared.supposed.because
 
 
 def test_a_threshold_comes_with_its_rule_or_changes_those_policies_that_have_one() -> None:
@@ -315,7 +315,7 @@ def test_holders_of_a_role_vote_as_they_held_it_at_the_submission() -> None:
     compared = what_if(divided(), held, electorate=voters, quorum=Quorum(2, Decimal(0)))
     assert compared.reasons == ("1 recorded votes came after it would have been over.",)
     assert compared.supposed.outcome is Outcome.RECYCLE
-    assert "1 approve, 1 reject or return, 0 abstain, of 2." in compared.supposed.because
+    assert "1 of 2 approve, 1 reject or return, 0 abstain." in compared.supposed.because
 
 
 def test_what_was_brought_in_later_does_not_count_though_it_speaks_of_before() -> None:
@@ -337,7 +337,7 @@ def test_a_body_votes_with_the_members_it_had() -> None:
     )
     voters = Electorate((), (), COUNCIL, by_value_band=False)
     compared = what_if(divided(), registers(bodies=(council,)), electorate=voters, quorum=Quorum(2, Decimal(0)))
-    assert "1 approve, 1 reject or return, 0 abstain, of 2." in compared.supposed.because
+    assert "1 of 2 approve, 1 reject or return, 0 abstain." in compared.supposed.because
 
 
 def banded() -> Life:
@@ -375,7 +375,7 @@ def test_a_value_that_no_body_decides_on_could_not_have_been_put_to_a_vote() -> 
 
 def test_a_veto_that_nobody_had_wants_its_holder_to_be_heard() -> None:
     board = registers(bodies=(body(BOARD, "Board", "ana", "bo", "cy"),), known=("bo", "cy"))
-    assert what_if(divided(), board, veto=(account("bo"),)).supposed.because == "A holder of a veto rejects it."
+    assert "A holder of a veto rejects." in what_if(divided(), board, veto=(account("bo"),)).supposed.because
     compared = what_if(quick(), board, veto=(account("cy"),))
     assert (compared.supposed.end, compared.unheard) == (End.UNDECIDED, (account("cy"),))
     assert compared.supposed.because == "It is not decided: a holder of a veto has not voted."
