@@ -248,6 +248,12 @@ async def test_the_invitation_follows_the_meeting(room: Room) -> None:
     await sitting.refused("openings", None, "meeting-is-cancelled")
 
 
+async def test_a_meeting_in_the_last_year_that_is_taken_has_an_invitation(room: Room) -> None:
+    last = await scheduled(room, starts_at="1900-01-01T00:00:00Z", ends_at="9998-12-31T23:59:59Z")
+    _, event = await last.invitation()
+    assert (event.start.year, event.end.year) == (1900, 9999), "in Melbourne the new year has begun"
+
+
 async def test_an_erased_person_is_not_in_the_invitation(room: Room) -> None:
     sitting = await scheduled(room)
     for name in ("ana", "bo"):

@@ -62,6 +62,14 @@ def test_no_day_is_too_far(far: date) -> None:
     assert event(starts=far)["DTSTART"].dt == far
 
 
+@pytest.mark.parametrize("year", [1, 1900, 9998, 9999])
+def test_no_moment_is_too_far(year: int) -> None:
+    for zone in (UTC, MELBOURNE):
+        starts = datetime(year, 6, 30, 23, tzinfo=zone)
+        (found,) = read(Entry("one", "Gates", starts, datetime(9999, 12, 31, 9, tzinfo=zone))).events
+        assert found.start == starts
+
+
 def test_a_calendar_may_be_empty() -> None:
     assert read(method=Method.PUBLISH).events == []
 

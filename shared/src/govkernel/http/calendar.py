@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 PRODUCT: Final = "-//Gatehouse//Gatehouse//EN"
 TRANSITIONS_AROUND: Final = timedelta(days=366)
-"""How far around its entries a calendar states when clocks are changed."""
+"""How far around the beginnings of its entries a calendar states when clocks are changed."""
 
 
 class Method(Enum):
@@ -65,10 +65,12 @@ def calendar(uid: str, entries: Sequence[Entry], *, method: Method, name: str, a
     whole = icalendar.Calendar.new(prodid=PRODUCT, method=method.value, uid=uid, name=in_one_line)
     for entry in entries:
         whole.add_component(_event(entry, at))
-    moments = (each for entry in entries for each in (entry.starts, entry.ends))
-    days = [each.date() for each in moments if isinstance(each, datetime)]
+    days = [entry.starts.date() for entry in entries if isinstance(entry.starts, datetime)]
     if days:
-        whole.add_missing_timezones(min(days) - TRANSITIONS_AROUND, max(days) + TRANSITIONS_AROUND)
+        # Twice, for icalendar itself looks some days beyond what it is asked for.
+        earliest, latest = date.min + 2 * TRANSITIONS_AROUND, date.max - 2 * TRANSITIONS_AROUND
+        first, last = max(min(days), earliest) - TRANSITIONS_AROUND, min(max(days), latest) + TRANSITIONS_AROUND
+        whole.add_missing_timezones(first, last)
     return CalendarDocument(whole.to_ical())
 
 
