@@ -1,7 +1,7 @@
 """How a review goes, counted the plain way: names for people, and every way in which the votes still out could go."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -166,7 +166,7 @@ class PlainReview:
         """Take votes from now on, unless a criterion has decided."""
         self.state = "open"
         if self.missed & self.deciding:
-            return [self.conclude("failed", "criterion")]
+            return [self.conclude("failed", "criterion", now)]
         return self.settle(now)
 
     def seats(self) -> list[Seat]:
@@ -206,9 +206,9 @@ class PlainReview:
         if len(possible) > 1:
             return []
         (only,) = possible
-        return self.escalate(now) if only == "nothing" else [self.conclude(only, "decided")]
+        return self.escalate(now) if only == "nothing" else [self.conclude(only, "decided", now)]
 
-    def conclude(self, result: str, ending: str) -> Step:
+    def conclude(self, result: str, ending: str, now: datetime) -> Step:
         """Give it its outcome."""
         self.state = "concluded"
         if result == "failed":
@@ -216,7 +216,9 @@ class PlainReview:
         asked: list[Condition] = []
         for vote in self.votes.values():
             asked.extend(condition for condition in vote.conditions if condition not in asked)
-        self.conditions = tuple(asked)
+        self.conditions = tuple(
+            replace(each, reminders=tuple(moment for moment in each.reminders if moment > now)) for each in asked
+        )
         return "concluded", Outcome.CONDITIONAL_GO if asked else self.terms.proposed, ending
 
     def escalate(self, now: datetime) -> list[Step]:
@@ -242,7 +244,7 @@ class PlainReview:
             return [*self.open(now), *self.time_is_over(now)]
         came_to = result(*self.counted()) if self.heard() else "nothing"
         if came_to != "nothing":
-            return [self.conclude(came_to, "time_limit")]
+            return [self.conclude(came_to, "time_limit", now)]
         if self.terms.at_limit is AtTimeLimit.LAPSE:
             self.state = "withdrawn"
             return [("withdrawn",)]
