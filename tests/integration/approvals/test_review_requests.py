@@ -125,3 +125,16 @@ async def test_no_review_is_asked_for_of_a_project_that_has_ended(room: Room) ->
     await room.service.hear(room.project_stream.event(ProjectTerminated("no money left", None)))
     problem(await (await room.as_("vic")).post("/review-requests", json=wanted(room)), 409, "project-has-ended")
     assert await room.service.runtime.ledger.events(UUID(room.project)) == []
+
+
+async def test_a_review_answers_a_request_that_is_there_and_not_answered_yet(room: Room) -> None:
+    manager = await room.as_("max")
+    nobody = room.question(requested=str(uuid4()))
+    problem(await manager.post("/reviews", json=nobody), 409, "review-request-not-known")
+    request = str(done(await (await room.as_("vic")).post("/review-requests", json=wanted(room)), 201)["stream"])
+    first = await room.drafted(requested=request)
+    await room.service.follow_itself()
+    again = problem(
+        await manager.post("/reviews", json=room.question(requested=request)), 409, "request-already-accepted"
+    )
+    assert again["facts"] == {"review": first}

@@ -510,7 +510,7 @@ class DecidesForOwnBenefit(Refusal):
 
 
 class ReasonMissing(Refusal):
-    """A vote states its reason, and so does a recusal."""
+    """A vote, a recusal, a referral or a request states its reason."""
 
 
 class TextMissing(Refusal):

@@ -20,7 +20,6 @@ from approvals.domain.review_request import (
     DeclineRequest,
     RequestAlreadyAccepted,
     RequestAlreadyDeclined,
-    RequestOfAnotherProject,
     RequestReview,
     ReviewAlreadyRequested,
     ReviewRequest,
@@ -48,9 +47,6 @@ STATES: Final[Mapping[type[ReviewRequest], str]] = {
     requests.Accepted: "accepted",
     requests.Declined: "declined",
 }
-
-# Only the reaction to a review that answers a request meets this one: it is on record with the command's answer.
-api.refusals[RequestOfAnotherProject] = 409
 
 
 class ReviewRequestRequest(Body):

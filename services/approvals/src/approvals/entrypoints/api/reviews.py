@@ -102,6 +102,13 @@ from approvals.domain.review import (
     tally,
 )
 from approvals.domain.review import Command as ReviewCommand
+from approvals.domain.review_request import (
+    REVIEW_REQUEST,
+    RequestAlreadyAccepted,
+    RequestOfAnotherProject,
+    ReviewRequestNotKnown,
+    check_answerable,
+)
 from approvals.domain.role_assignment import ROLE_ASSIGNMENT, ROLE_AT
 from approvals.domain.value_bands import (
     VALUE_BANDS,
@@ -428,6 +435,9 @@ class ReviewView(BaseModel):
         ReviewNotKnown,
         ReviewNotConcluded,
         ConditionNotKnown,
+        ReviewRequestNotKnown,
+        RequestOfAnotherProject,
+        RequestAlreadyAccepted,
     ),
 )
 async def draft_review(call: Call[DraftRequest]) -> AnyIntent:
@@ -440,6 +450,10 @@ async def draft_review(call: Call[DraftRequest]) -> AnyIntent:
     relied_on = [ended.head]
     if body.waives is not None:
         relied_on.append(await _head_of_condition(call, body.project, body.waives))
+    if body.requested is not None:
+        request = await call.ledger.load(REVIEW_REQUEST, body.requested)
+        check_answerable(request.state, body.project)
+        relied_on.append(request.head)
     return Intent(
         REVIEW,
         call.context.command,
