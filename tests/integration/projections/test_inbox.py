@@ -15,6 +15,7 @@ from tests.support.telling import MAX, Teller, aud, condition, day
 from govevents.approvals import Alternate, Elector, OnLapse, Panel, ReviewKind, Role
 from govevents.values import Money, PersonId, SubjectId
 from govkernel.access import Policy
+from govkernel.http.queries import write_cursor
 from projections.entrypoints.processes import PROJECTIONS
 
 ANA, BO, CAT, DAN = ("ana", "bo", "cat", "dan")
@@ -283,6 +284,14 @@ async def test_what_ends_first_stands_in_front_and_pages_follow_each_other(scene
         url = answer.links["next"]["url"] if "next" in answer.links else None
     assert seen[:3] == ["C", "E", "B"]
     assert sorted(seen[3:]) == ["A", "D"]
+
+
+@pytest.mark.parametrize("ends", ["9999-12-31T23:59:59-14:00", "2026-03-02T09:00:00", "soon", 7])
+async def test_a_place_that_this_list_did_not_give_is_refused_by_name(scene: Scene, ends: str | int) -> None:
+    cursor = write_cursor((ends, day(1), uuid4(), "vote"))
+    answer = await scene.service.root.get("/inbox", params={"cursor": cursor})
+    (error,) = problem(answer, 400, "malformed-header")["errors"]
+    assert error["parameter"] == "cursor"
 
 
 async def test_somebody_else_s_inbox_is_read_by_those_who_keep_the_reviews_and_only_there(scene: Scene) -> None:

@@ -207,8 +207,14 @@ def _typed(column: ColumnElement[Any], value: Any) -> Any:
         if value is not None and type(value) is not wanted:
             raise ValueError(value)
         return value
-    if wanted in (datetime, date):
-        return wanted.fromisoformat(value)
+    if wanted is datetime:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError(value)
+        # The database's driver fails where a moment lies beyond the last day of the calendar in UTC.
+        return moment.astimezone(UTC)
+    if wanted is date:
+        return date.fromisoformat(value)
     if wanted in (UUID, Decimal):
         return wanted(value)
     raise TypeError(f"{column}: a list can't be paged by a {wanted.__name__}")
