@@ -10,12 +10,17 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 from tests.support import databases
 from tests.support.infrastructure import Infrastructure, InfrastructureUnavailable, SessionInfrastructure
 from tests.support.topics import create_topic, delete_topics
 from xdist.scheduler import LoadScopeScheduling
 
 from govevents.catalogue import topic_of
+
+# A busy machine is no finding: what takes too long is found by pytest's own limit.
+settings.register_profile("gatehouse", deadline=None)
+settings.load_profile("gatehouse")
 
 SESSION = pytest.StashKey[SessionInfrastructure]()
 NOT_TO_BE_HAD = "not to be had on this platform: "

@@ -44,6 +44,17 @@ class Race:
     delegations: list[str] = field(default_factory=list)
 
 
+async def _answered(
+    client: httpx2.AsyncClient, path: str, body: dict[str, Any], headers: dict[str, str]
+) -> httpx2.Response:
+    """The answer to a request, sent again with its key while the service can't answer, as on a busy machine."""
+    for _ in range(MOST_ATTEMPTS):
+        answer = await client.post(path, json=body, headers=headers)
+        if answer.status_code != 503:
+            break
+    return answer
+
+
 @dataclass
 class Stage:
     """Two replicas of approvals over one database."""
@@ -66,7 +77,7 @@ class Stage:
         headers = {"Idempotency-Key": str(self.keys)} | ({} if seen is None else {"If-Match": f'"{seen}"'})
         which = self.random.choice([(0,), (1,), (0,), (1,), (0, 1)])
         clients = [await self.client(who, replica) for replica in which]
-        return await asyncio.gather(*(client.post(path, json=body, headers=headers) for client in clients))
+        return await asyncio.gather(*(_answered(client, path, body, headers) for client in clients))
 
     async def do(self, race: Race, who: str, noun: str, body: dict[str, Any], *, seen: bool = False) -> None:
         """Ask something of the race's review until it is answered by more than that it has moved on."""

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 from tests.integration.approvals.room import BOARD, Room, assign, register
@@ -86,8 +86,10 @@ async def test_what_a_delegation_does_not_cover_is_refused_with_the_reason(room:
     budgets = await delegate(room, "bo", "con", kinds=["budget"])
     problem(await room.vote(review, "con", seen=2, delegation=budgets), 409, "delegation-out-of-scope")
     problem(await room.vote(review, "vic", seen=2, delegation=budgets), 403, "not-allowed")
-    unknown = problem(await room.vote(review, "con", seen=2, delegation=review), 404, "delegation-not-known")
-    assert unknown["facts"] == {"delegation": review}
+    nobodys = str(uuid4())
+    unknown = problem(await room.vote(review, "con", seen=2, delegation=nobodys), 404, "delegation-not-known")
+    assert unknown["facts"] == {"delegation": nobodys}
+    problem(await room.vote(review, "con", seen=2, delegation=review), 404, "of-another-kind")
 
 
 async def test_nobody_has_two_voices_or_carries_the_vote_of_the_manager(room: Room) -> None:
