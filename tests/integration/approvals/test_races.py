@@ -48,10 +48,11 @@ async def _answered(
     client: httpx2.AsyncClient, path: str, body: dict[str, Any], headers: dict[str, str]
 ) -> httpx2.Response:
     """The answer to a request, sent again with its key while the service can't answer, as on a busy machine."""
+    answer = await client.post(path, json=body, headers=headers)
     for _ in range(MOST_ATTEMPTS):
-        answer = await client.post(path, json=body, headers=headers)
         if answer.status_code != 503:
             break
+        answer = await client.post(path, json=body, headers=headers)
     return answer
 
 
