@@ -34,9 +34,6 @@ class ShownLives(ReviewLives):
             self.conditions = CONDITIONS.evolve(self.conditions, recorded)
         return decided
 
-    def no_condition_is_forgotten(self) -> None:
-        """What the plain model says of conditions is judged where reviews themselves are tried."""
-
     @property
     def row(self) -> Review:
         """The review as it is shown."""
