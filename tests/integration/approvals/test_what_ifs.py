@@ -149,6 +149,8 @@ async def test_only_what_is_meant_is_tried(room: Room) -> None:
         ({"rule": "threshold"}, 409, "threshold-does-not-fit-rule"),
         ({"rule": "threshold", "threshold": "1.5"}, 409, "threshold-out-of-range"),
         ({"rule": "majority", "threshold": "0.5"}, 422, "invalid-input"),
+        ({"rule": "threshold", "threshold": "0"}, 409, "threshold-out-of-range"),
+        ({"veto": [str(uuid4())]}, 409, "person-not-known"),
         ({"quorum": {"minimum": 0, "share": "0"}}, 409, "quorum-out-of-range"),
         ({"failed_outcome": "go"}, 409, "failure-may-not-pass"),
         ({"electorate": {"roles": [], "people": [], "body": None, "by_value_band": False}}, 409, "electorate-empty"),

@@ -27,7 +27,7 @@ from approvals.application.what_if import (
     totals,
 )
 from approvals.domain.body import BODY
-from approvals.domain.gate_policy import FailureMayNotPass, ThresholdDoesNotFitRule
+from approvals.domain.gate_policy import FailureMayNotPass, ThresholdDoesNotFitRule, ThresholdOutOfRange
 from approvals.domain.review import NoteMeasure, ReferReview, StopMeasuring, WithdrawReview
 from approvals.domain.role_assignment import ROLE_ASSIGNMENT
 from approvals.domain.value_bands import VALUE_BANDS, BandsNotRising, Published
@@ -104,6 +104,8 @@ def test_a_threshold_comes_with_its_rule_or_changes_those_policies_that_have_one
     assert not what_if(divided(), threshold=Decimal("0.75")).changed
     with pytest.raises(ThresholdDoesNotFitRule):
         what_if(divided(), rule=Rule.THRESHOLD)
+    with pytest.raises(ThresholdOutOfRange):
+        what_if(divided(), rule=Rule.THRESHOLD, threshold=Decimal(0))
 
 
 def test_another_failed_outcome_turns_failures_only() -> None:

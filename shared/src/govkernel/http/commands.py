@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from govevents.document import Origin, canonical
-from govkernel.domain import NodeId, SubjectId
+from govkernel.domain import NodeId, Refusal, SubjectId
 from govkernel.domain.aggregate import Aggregate
 from govkernel.http.auth import Caller
 from govkernel.http.bodies import Body, NoBody, check_content_type, read_bytes, validate
@@ -35,7 +35,7 @@ from govkernel.http.problems import (
 )
 from govkernel.http.runtime import Runtime
 from govkernel.http.versions import entity_tag, if_match, minimum_versions
-from govkernel.ledger import Answer, Context, Head, Intent, Ledger, Loaded, StaleVersion
+from govkernel.ledger import Answer, Context, Head, Intent, Ledger, Loaded, RefusalRecord, StaleVersion
 from govkernel.logging import bind
 from govkernel.postgres import Uuid
 
@@ -223,7 +223,11 @@ async def take_step(shape: ActionShape, incoming: Incoming, runtime: Runtime) ->
     """Answer a step by its own function, once its caller may take it. Raises what `response_for` knows."""
     call = await read_call(incoming, runtime, shape.body, if_match_required=False)
     await runtime.require(call.caller, shape.node(call.body), call.context.now, shape.action)
-    answered = await shape.act(call)
+    try:
+        answered = await shape.act(call)
+    except Refusal as refusal:
+        status = runtime.ledger.refusal_status(refusal)
+        return refusal_response(RefusalRecord.of(refusal), status, incoming.correlation)
     return Response(answered.model_dump_json(), shape.status, media_type="application/json")
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID, uuid5
 
-from sqlalchemy import Select, func, or_, select, true, tuple_, update
+from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Uuid, any_, func, literal, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -209,10 +209,23 @@ async def documents_at(
     engine: AsyncEngine, places: Collection[tuple[UUID, int]], streams: Collection[UUID]
 ) -> tuple[bytes, ...]:
     """The documents at these places, given as stream and version, and all of these streams, each in its order."""
-    wanted = or_(tuple_(events.c.stream, events.c.version).in_(list(places)), events.c.stream.in_(list(streams)))
-    query = select(events.c.document).where(wanted).order_by(events.c.stream, events.c.version)
+    # As arrays, for a statement takes a limited number of parameters, and a vote may claim to have seen much.
+    wanted = select(
+        func.unnest(literal([stream for stream, _ in places], ARRAY(Uuid))).label("stream"),
+        func.unnest(literal([version for _, version in places], ARRAY(Integer))).label("version"),
+    ).subquery()
+    single = select(events.c.document, events.c.stream, events.c.version).join(
+        wanted, (events.c.stream == wanted.c.stream) & (events.c.version == wanted.c.version)
+    )
+    whole = select(events.c.document, events.c.stream, events.c.version).where(_among(events.c.stream, streams))
+    found = single.union(whole).subquery()
+    query = select(found.c.document).order_by(found.c.stream, found.c.version)
     async with engine.connect() as connection:
         return tuple(bytes(document) for document in await connection.scalars(query))
+
+
+def _among(column: ColumnElement[UUID], wanted: Collection[UUID]) -> ColumnElement[bool]:
+    return column == any_(literal(list(wanted), ARRAY(Uuid)))
 
 
 async def documents_linked(engine: AsyncEngine, kind: str, target: UUID, *, until: int) -> tuple[bytes, ...]:
@@ -229,14 +242,14 @@ async def documents_linked(engine: AsyncEngine, kind: str, target: UUID, *, unti
 
 async def assignments_ever_at(engine: AsyncEngine, places: Collection[NodeId]) -> frozenset[UUID]:
     """The streams of all roles that are or were assigned at these nodes themselves."""
-    now, before = (select(table.c.stream).where(table.c.node.in_(list(places))) for table in views_of(ROLES))
+    now, before = (select(table.c.stream).where(_among(table.c.node, places)) for table in views_of(ROLES))
     async with engine.connect() as connection:
         return frozenset(await connection.scalars(now.union(before)))
 
 
 async def streams_in_ledger(engine: AsyncEngine, streams: Collection[UUID]) -> frozenset[UUID]:
     """Which of these streams there are in this ledger."""
-    query = select(events.c.stream).where(events.c.stream.in_(list(streams)), events.c.version == 1)
+    query = select(events.c.stream).where(_among(events.c.stream, streams), events.c.version == 1)
     async with engine.connect() as connection:
         return frozenset(await connection.scalars(query))
 

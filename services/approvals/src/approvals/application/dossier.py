@@ -78,6 +78,7 @@ from govkernel.domain import BodyId, Code, Money, Name, PersonId, PortfolioId, P
 
 Recorded: TypeAlias = RecordedEvent[Any]
 
+HIGHEST_VERSION: Final = 2**31 - 1
 HOW_TO_CHECK: Final = (
     "Each event is one document, kept as the bytes that were written. The SHA-256 of those bytes is its hash, and "
     "every event of a stream but the first names the hash of the one before it: whoever has the bytes computes the "
@@ -478,7 +479,12 @@ def references(review: Sequence[Recorded]) -> References:
                 places.append(decision)
             case _:
                 pass
-    named = {(stream, seen.version) for seen in places if (stream := _id(seen.stream)) and seen.version > 0}
+    named = {
+        (stream, seen.version)
+        for seen in places
+        # What somebody claims to have seen can be any number, and a stream's versions are counted from 1.
+        if (stream := _id(seen.stream)) and 0 < seen.version <= HIGHEST_VERSION
+    }
     return References(frozenset({*named, *((body, 1) for body in bodies)}), frozenset(streams))
 
 

@@ -233,7 +233,7 @@ class Totals:
 def other_policy(policy: GatePolicyPublished, changes: Changes) -> GatePolicyPublished:
     """The policy with the changes in it, held to what any policy is held to. Raises what `gate_policy.decide` does."""
     rule = changes.rule or policy.rule
-    threshold = (changes.threshold or policy.threshold) if rule is Rule.THRESHOLD else None
+    threshold = policy.threshold if changes.threshold is None else changes.threshold
     (edition,) = gate_policy.decide(
         PublishPolicy(
             portfolio=policy.portfolio,
@@ -242,7 +242,7 @@ def other_policy(policy: GatePolicyPublished, changes: Changes) -> GatePolicyPub
             electorate=changes.electorate or policy.electorate,
             quorum=changes.quorum or policy.quorum,
             rule=rule,
-            threshold=threshold,
+            threshold=threshold if rule is Rule.THRESHOLD else None,
             veto=policy.veto if changes.veto is None else changes.veto,
             sponsor_may_vote=policy.sponsor_may_vote if changes.sponsor_may_vote is None else changes.sponsor_may_vote,
             time_limit=policy.time_limit,

@@ -97,7 +97,7 @@ async def _of_review(ask: Ask, review: UUID) -> DossierView:
     named = {stream for stream, _ in wanted.places}
     there = await queries.streams_in_ledger(engine, named | wanted.streams)
     composed = dossier_of(recorded, Referred({one.id: one for one in documents}, there))
-    ask.tag(review, recorded[-1].envelope.version)
+    _show(ask, recorded[-1].id)
     return DossierView(
         dossier=composed,
         digest=digest_of(composed),
@@ -111,12 +111,17 @@ async def _of_decision(ask: Ask, decision: UUID) -> ImportedDossierView:
         raise ask.missing("decision", decision)
     await ask.require(READ, NodeId(loaded.state.decision.project))
     composed = imported_dossier_of(await ask.runtime.ledger.events(decision))
-    ask.tag(decision, loaded.head.version)
+    _show(ask, f"{decision}@{loaded.head.version}")
     return ImportedDossierView(
         dossier=composed,
         digest=digest_of(composed),
         names=await _names_view(ask, composed.project, accounts_in(composed), frozenset()),
     )
+
+
+def _show(ask: Ask, version: str) -> None:
+    """Say which version the answer shows. It has no ETag, for names and delegations change without the review."""
+    ask.headers["Gov-Version"] = version
 
 
 async def _names_view(

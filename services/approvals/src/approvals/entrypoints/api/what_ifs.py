@@ -1,5 +1,6 @@
 """What-if: the recorded votes of a portfolio under another policy. It changes nothing, and is not recorded."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from approvals.adapters import queries
+from approvals.application.electorate import PersonNotKnown
 from approvals.application.what_if import (
     Case,
     Changes,
@@ -43,6 +45,7 @@ from approvals.entrypoints.api.edge import (
     PortfolioNotKnown,
     api,
     body_fault,
+    check_accounts,
     head_of_body,
     name_in,
 )
@@ -114,6 +117,7 @@ class WhatIfView(BaseModel):
     refusals=(
         PortfolioNotKnown,
         BodyNotKnown,
+        PersonNotKnown,
         TooManyDecisions,
         ElectorateEmpty,
         ElectorateNamesTwoBodies,
@@ -134,7 +138,12 @@ async def try_other_policy(call: Call[WhatIfRequest]) -> WhatIfView:
     changes = Changes(**{field: getattr(body.changes, field) for field in ChangesRequest.model_fields})
     await _check(call, changes)
     cases = await _cases(call, changes)
-    compared = sorted((compare(case, changes) for case in cases), key=lambda each: (each.submitted_at, each.review))
+    compared = []
+    for case in cases:
+        compared.append(compare(case, changes))
+        # Others are answered meanwhile.
+        await asyncio.sleep(0)
+    compared.sort(key=lambda each: (each.submitted_at, each.review))
     speakers = {uncounted.voter for each in compared for uncounted in each.uncounted}
     unheard = {subject for each in compared for subject in each.unheard}
     known = await queries.entries(call.runtime.engine, speakers | unheard)
@@ -157,6 +166,7 @@ async def _check(call: Call[WhatIfRequest], changes: Changes) -> None:
         wanted.add(changes.electorate.body)
     for body in sorted(wanted):
         await head_of_body(call, call.body.portfolio, body)
+    await check_accounts(call, (*(changes.electorate.people if changes.electorate else ()), *(changes.veto or ())))
 
 
 async def _cases(call: Call[WhatIfRequest], changes: Changes) -> list[Case]:
