@@ -28,7 +28,7 @@ from approvals.application.what_if import (
 )
 from approvals.domain.body import BODY
 from approvals.domain.gate_policy import FailureMayNotPass, ThresholdDoesNotFitRule, ThresholdOutOfRange
-from approvals.domain.review import NoteMeasure, ReferReview, StopMeasuring, WithdrawReview
+from approvals.domain.review import NoteMeasure, ReachTimeLimit, ReferReview, StopMeasuring, WithdrawReview
 from approvals.domain.role_assignment import ROLE_ASSIGNMENT
 from approvals.domain.value_bands import VALUE_BANDS, BandsNotRising, Published
 from govevents.approvals import (
@@ -231,6 +231,37 @@ def test_a_referred_review_is_referred_again_where_it_would_have_been_escalated_
     assert what_if(life, rule=Rule.THRESHOLD, threshold=Decimal(1)).supposed.outcome is Outcome.RECYCLE
 
 
+def test_what_came_between_the_end_of_the_time_and_its_being_noticed_counts_as_it_did() -> None:
+    policy = replace(POLICY, quorum=Quorum(1, Decimal(0)), time_limit=TimeLimit(14, AtTimeLimit.LAPSE))
+    life = Life(policy).drafted().submitted(ANA, BO, CY).vote("ana", APPROVE).later(days=15).recused("ana")
+    life.send(ReachTimeLimit(life.now + timedelta(hours=1)))
+    compared = what_if(life)
+    assert (compared.recorded.end, compared.supposed) == (End.WITHDRAWN, compared.recorded)
+
+
+def test_a_vote_that_was_taken_in_time_counts_however_late_it_was_written_down() -> None:
+    policy = replace(POLICY, quorum=Quorum(1, Decimal(0)), time_limit=TimeLimit(14, AtTimeLimit.LAPSE))
+    life = Life(policy).drafted().submitted(ANA, BO, CY)
+    closes_at = life.now + timedelta(days=14)
+    life.now = closes_at
+    life.vote("ana", APPROVE, at=closes_at - timedelta(seconds=1)).time_is_over()
+    compared = what_if(life)
+    assert (compared.recorded.outcome, compared.supposed) == (Outcome.GO, compared.recorded)
+
+
+def test_the_time_of_the_panel_above_runs_from_the_escalation_and_not_from_its_being_written_down() -> None:
+    above = panel(seat("ede"), seat("eli"), body=COUNCIL)
+    life = Life(replace(POLICY, escalate_to=COUNCIL)).drafted().submitted(ANA, BO, CY, escalation=above)
+    board_until = life.now + timedelta(days=14)
+    life.later(days=20).send(ReachTimeLimit(board_until))
+    council_until = board_until + timedelta(days=14)
+    life.now = council_until - timedelta(hours=1)
+    life.send(ReachTimeLimit(council_until))
+    compared = what_if(life)
+    assert (compared.recorded.end, compared.supposed) == (End.ESCALATED, compared.recorded)
+    assert "time limit" in compared.recorded.because
+
+
 def test_escalated_for_good_says_why() -> None:
     life = Life().drafted().submitted(ANA, BO, CY).vote("ana", ABSTAIN).vote("bo", ABSTAIN).vote("cy", ABSTAIN)
     compared = what_if(life, rule=Rule.CONSENSUS)
@@ -355,7 +386,7 @@ def test_other_bands_send_a_value_to_another_body() -> None:
     assert compared.unheard == (account("ede"), account("eli"))
     higher = bands_of(("5000000", BOARD), (None, COUNCIL))
     assert not what_if(banded(), registers(bodies=(board, council)), bands=higher).changed
-    assert not what_if(quick(), registers(bodies=(board, council)), bands=lower).changed
+    assert not what_if(quick(), registers(), bands=lower).changed
     with pytest.raises(BandsNotRising):
         other_bands(PORTFOLIO, bands_of((None, BOARD), ("5", COUNCIL)))
 

@@ -30,7 +30,6 @@ from approvals.domain.review import (
     Draft,
     Escalated,
     Event,
-    MarkVotes,
     NotDrafted,
     NoteMeasure,
     Open,
@@ -507,8 +506,6 @@ class _Replay:
                 yield self._vote(cast, at)
             case VoterRecused(person=person, recused_by=recused_by, reason=reason):
                 yield RecuseVoter(person, recused_by, reason, at)
-            case VoteMarked(delegation=delegation, reason=reason):
-                yield MarkVotes(delegation, reason)
             case ReviewReferred(referred_by=referred_by, to=to, reason=reason):
                 yield ReferReview(referred_by, to, reason, at)
             case ReviewConcluded(ending=Ending.TIME_LIMIT) | ReviewEscalated():
@@ -517,7 +514,8 @@ class _Replay:
                 lapsed = REVIEW.decide(ReachTimeLimit(at), self.actual)
                 yield ReachTimeLimit(at) if first.event in lapsed else WithdrawReview(reason)
             case (
-                ReviewReminded()
+                VoteMarked()
+                | ReviewReminded()
                 | QuestionAsked()
                 | QuestionAnswered()
                 | ConditionClosed()
@@ -593,20 +591,15 @@ class _Replay:
         delegation: Delegation = reduce(DELEGATION.evolve, (one.event for one in stream), DELEGATION.initial)
         match delegation:
             case Granted(granted=granted):
-                limit = _lower(granted.limit, self.delegation_limit)
-                # Its scope was looked at when the vote was cast, when the project may have lain elsewhere.
+                # A vote that was taken was within its delegation's own limit, so that only another one can stop it; and
+                # its scope was looked at when it was cast, when the project may have lain elsewhere.
+                limit = self.delegation_limit or granted.limit
                 nodes: frozenset[NodeId] = frozenset({granted.node})
                 return Acting(Granted(replace(granted, limit=limit)), cast.delegation, nodes)
             case NotGranted() | Revoked():
                 raise AssertionError(f"{cast.delegation.stream}@{cast.delegation.version}: not what a vote rests on")
             case _:
                 assert_never(delegation)
-
-
-def _lower(own: Money | None, other: Money | None) -> Money | None:
-    if own is None or other is None:
-        return own or other
-    return own if own.currency == other.currency and own.amount <= other.amount else other
 
 
 def _result(state: Review, recorded: Iterable[Recorded]) -> Result:
