@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo clean-demo test lint types imports unit contract integration e2e simulate faults bench format schemas lock clean
+.PHONY: help install demo clean-demo test lint types imports unit contract integration e2e simulate faults mutants bench format schemas lock clean
 
 help: ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ integration: $(STAMP) ## Store, relay, consumers and APIs on a real PostgreSQL a
 
 e2e: $(STAMP) ## Several services at once
 	@$(BIN)/pytest tests/e2e
+
+mutants: $(STAMP) ## Change approvals' deciders in small ways, and see what its tests notice: MUTANTS, MUTANT_SEED, MUTANT_MODULE
+	@$(BIN)/python -m tests.mutation
 
 bench: $(STAMP) $(PEERS)/complete ## What it costs beside what its parts can do; ROWS="append-*" chooses, OPTIONS="--quick" and others
 	@set -f; $(BIN)/python -m tests.benchmarks $(ROWS) $(OPTIONS)
