@@ -44,18 +44,6 @@ class Race:
     delegations: list[str] = field(default_factory=list)
 
 
-async def _answered(
-    client: httpx2.AsyncClient, path: str, body: dict[str, Any], headers: dict[str, str]
-) -> httpx2.Response:
-    """The answer to a request, sent again with its key while the service can't answer, as on a busy machine."""
-    answer = await client.post(path, json=body, headers=headers)
-    for _ in range(MOST_ATTEMPTS):
-        if answer.status_code != 503:
-            break
-        answer = await client.post(path, json=body, headers=headers)
-    return answer
-
-
 @dataclass
 class Stage:
     """Two replicas of approvals over one database."""
@@ -77,8 +65,26 @@ class Stage:
         self.keys += 1
         headers = {"Idempotency-Key": str(self.keys)} | ({} if seen is None else {"If-Match": f'"{seen}"'})
         which = self.random.choice([(0,), (1,), (0,), (1,), (0, 1)])
-        clients = [await self.client(who, replica) for replica in which]
-        return await asyncio.gather(*(_answered(client, path, body, headers) for client in clients))
+        return await asyncio.gather(*(self.post(who, replica, path, body, headers) for replica in which))
+
+    async def post(
+        self, who: str, replica: int, path: str, body: dict[str, Any], headers: dict[str, str]
+    ) -> httpx2.Response:
+        """Ask a replica; what it can't answer at the moment is sent again under its key, as it says."""
+        client = await self.client(who, replica)
+        for _ in range(MOST_ATTEMPTS):
+            answer = await client.post(path, json=body, headers=headers)
+            if answer.status_code != httpx2.codes.SERVICE_UNAVAILABLE:
+                return answer
+        raise AssertionError(f"{path} is never answered")
+
+    async def begin(self, who: str, path: str, body: dict[str, Any], seen: int | None = None) -> str:
+        """Ask for what nobody contends; the stream's id."""
+        self.keys += 1
+        headers = {"Idempotency-Key": str(self.keys)} | ({} if seen is None else {"If-Match": f'"{seen}"'})
+        answer = await self.post(who, 0, path, body, headers)
+        assert answer.status_code in (200, 201), answer.text
+        return str(answer.json()["stream"])
 
     async def do(self, race: Race, who: str, noun: str, body: dict[str, Any], *, seen: bool = False) -> None:
         """Ask something of the race's review until it is answered by more than that it has moved on."""
@@ -108,11 +114,8 @@ class Stage:
 
     async def opened(self, gate: str) -> Race:
         """A review that takes votes."""
-        client = await self.client("max", 0)
-        drafted = done(await client.post("/reviews", json=self.room.question(gate=gate)), 201)
-        race = Race(str(drafted["stream"]))
-        path = f"/reviews/{race.review}/submissions"
-        done(await client.post(path, json={"proposed": "go"}, headers={"If-Match": '"1"'}))
+        race = Race(await self.begin("max", "/reviews", self.room.question(gate=gate)))
+        await self.begin("max", f"/reviews/{race.review}/submissions", {"proposed": "go"}, seen=1)
         return race
 
     async def delegated(self, race: Race, who: str, to: str) -> str:
@@ -124,8 +127,7 @@ class Stage:
             "last_day": "2999-12-31",
             "reason": "On leave.",
         }
-        granted = done(await (await self.client(who, 0)).post("/delegations", json=body), 201)
-        race.delegations.append(str(granted["stream"]))
+        race.delegations.append(await self.begin(who, "/delegations", body))
         return race.delegations[-1]
 
     async def revoke(self, delegation: str, who: str) -> None:

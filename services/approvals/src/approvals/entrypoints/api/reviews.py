@@ -771,7 +771,7 @@ async def get_review(ask: Ask, review: UUID) -> ReviewView:
     return await review_view(ask, ReviewId(review), loaded.state)
 
 
-@api.query("/reviews", operation="listReviews", response=Page[ReviewView], paged=True, found=False)
+@api.query("/reviews", operation="listReviews", response=Page[ReviewView], paged=True)
 async def list_reviews(ask: Ask, project: UUID) -> Page[ReviewView]:
     """List all reviews of a project, in the order in which they were drafted."""
     await ask.require(READ, NodeId(project))
