@@ -9,11 +9,15 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+from tests.unit.approvals.people import BOARD, COUNCIL
+
 from approvals.domain import delegation as delegations
 from approvals.domain import review as reviews
+from govevents import approvals as events
 from govevents.approvals import AtTimeLimit, Choice, Condition, ConditionTerms, Duty, Outcome, ReviewKind, Rule
 from govkernel.domain import Money, Refusal
 
+BODIES = {"board": BOARD, "council": COUNCIL}
 APPROVALS = {Choice.APPROVE, Choice.APPROVE_WITH_CONDITIONS}
 KEPT_OUT: Mapping[Duty, type[Refusal]] = {
     Duty.SUBMITTER: reviews.SubmitterMayNotVote,
@@ -31,6 +35,11 @@ class Seat:
     holder: str
     alternates: tuple[str, ...] = ()
     veto: bool = False
+    account: str | None = None
+
+    def account_of(self, name: str) -> str:
+        """With which account somebody speaks for it: the one of their name, but for a holder who has it by another."""
+        return self.account if self.account is not None and name == self.holder else name
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,19 @@ class Said:
     seen: tuple[Any, ...]
     words: str
     under: tuple[str, int] | None
+
+
+def step(event: object) -> Step | None:
+    """What an event says of how a review goes on; None for the others."""
+    match event:
+        case events.ReviewConcluded(outcome=outcome, ending=ending):
+            return "concluded", outcome, ending.value
+        case events.ReviewEscalated(to=to):
+            return "escalated", next((name for name, body in BODIES.items() if to and to.body == body), None)
+        case events.ReviewWithdrawn():
+            return ("withdrawn",)
+        case _:
+            return None
 
 
 @cache
@@ -271,7 +293,7 @@ class PlainReview:
         found = held or [seat for seat in self.sitting.seats if speaker in seat.alternates]
         if not found:
             return None, against | {reviews.NotAnElector}
-        if account != speaker:
+        if account != found[0].account_of(speaker):
             against.add(reviews.SecondAccount)
         return found[0], against
 

@@ -11,8 +11,9 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.unit.approvals.people import BOARD, COUNCIL, PORTFOLIO, PORTFOLIO_NODE, PROJECT, account, person
+from tests.unit.approvals.people import PORTFOLIO, PORTFOLIO_NODE, PROJECT, account, person
 from tests.unit.approvals.plain import (
+    BODIES,
     Delegated,
     PlainReview,
     Refusals,
@@ -21,6 +22,7 @@ from tests.unit.approvals.plain import (
     Sitting,
     Step,
     Terms,
+    step,
 )
 from tests.unit.approvals.reviews import ANY_CONDITIONS, NOON, POLICY
 
@@ -61,7 +63,6 @@ TIED: Final = {"sam": Duty.SUBMITTER, "max": Duty.PROJECT_MANAGER, "sol": Duty.S
 EVERYONE: Final = (*dict.fromkeys((*HOLDERS, *ABOVE, *ALTERNATES, *DELEGATES, *TIED)), "zoe")
 NODES: Final = frozenset({NodeId(PROJECT), PORTFOLIO_NODE})
 ELSEWHERE: Final = NodeId(uuid5(NAMESPACE_DNS, "elsewhere.example"))
-BODIES: Final = {"board": BOARD, "council": COUNCIL}
 PIECES: Final = [Evidence(name, f"https://files.example/{name}", name[0] * 64) for name in ("alpha", "beta", "case")]
 KPIS: Final = {"spi": Decimal("0.9"), "cpi": Decimal("0.8")}
 SHARES: Final = st.sampled_from(["0", "0.25", "0.34", "0.5", "0.67", "0.75", "1"]).map(Decimal)
@@ -105,19 +106,6 @@ def condition(asked_on: date, number: int, days: int, then: OnLapse) -> Conditio
     due = asked_on + timedelta(days)
     lapses_at = datetime.combine(due, time(), NOON.tzinfo) + timedelta(1)
     return Condition(f"Condition {number}", account("max"), due, "a report", then, lapses_at)
-
-
-def step(event: object) -> Step | None:
-    """What an event says of how a review goes on; None for the others."""
-    match event:
-        case events.ReviewConcluded(outcome=outcome, ending=ending):
-            return "concluded", outcome, ending.value
-        case events.ReviewEscalated(to=to):
-            return "escalated", next((name for name, body in BODIES.items() if to and to.body == body), None)
-        case events.ReviewWithdrawn():
-            return ("withdrawn",)
-        case _:
-            return None
 
 
 QUESTION: Final[dict[str, Any]] = {
