@@ -11,10 +11,10 @@ from tests.support.services import done, subject, token
 
 from govevents.approvals import Role
 
-EXAMPLES: Final = int(os.environ.get("GOV_TEST_EXAMPLES", "2"))
+EXAMPLES: Final = int(os.environ.get("GOV_TEST_EXAMPLES", "1"))
 """How many requests are made up for an operation; GOV_TEST_EXAMPLES=200 and --timeout 0 make a long run."""
 ADMINISTRATOR: Final = "root"
-BY_ROLE: Final = {Role.ADMINISTRATOR: ADMINISTRATOR, **{role: name for name, role in reversed(PEOPLE.items())}}
+BY_ROLE: Final = {Role.ADMINISTRATOR: ADMINISTRATOR, **{role: name for name, role in PEOPLE.items()}}
 
 
 async def filled(room: Room) -> dict[str, list[str]]:
