@@ -45,6 +45,11 @@ def dossier(
         except OSError as error:
             raise Misconfigured(f"--html {html}: cannot be written: {error}") from None
         output.aside(f"{html}: written")
+    show_dossier(output, found)
+
+
+def show_dossier(output: Output, found: Mapping[str, Any]) -> None:
+    """Say what a dossier says, as approvals answers with it."""
     output.document(found)
     content = found["dossier"]
     if "decision" in content:
@@ -130,7 +135,11 @@ def what_if(
             body = read.request(known, await body_ids(client, known))
             return await client.post("approvals", "/what-ifs", body, key=new_key())
 
-    found = wait_for(ask())
+    show_what_if(output, wait_for(ask()))
+
+
+def show_what_if(output: Output, found: Mapping[str, Any]) -> None:
+    """Say what another policy would have done, as approvals answers with it."""
     output.document(found)
     total = found["totals"]
     output.line(
