@@ -143,6 +143,14 @@ async def test_only_what_is_meant_is_tried(room: Room) -> None:
         assert (await tried(room, **meant))["totals"]["decisions"] == decisions
 
 
+async def test_a_time_that_ends_before_it_begins_is_refused_with_both_days(room: Room) -> None:
+    body = {"portfolio": room.portfolio, "submitted_from": "2026-02-01", "submitted_until": "2026-01-31", "changes": {}}
+    said = problem(await (await room.as_("pia")).post("/what-ifs", json=body), 422, "invalid-input")
+    (fault,) = said["errors"]
+    assert (fault["pointer"], fault["value"]) == ("/submitted_until", "2026-01-31")
+    assert fault["detail"] == "lies before submitted_from, 2026-02-01"
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "slug"),
     [
@@ -154,6 +162,7 @@ async def test_only_what_is_meant_is_tried(room: Room) -> None:
         ({"quorum": {"minimum": 0, "share": "0"}}, 409, "quorum-out-of-range"),
         ({"failed_outcome": "go"}, 409, "failure-may-not-pass"),
         ({"electorate": {"roles": [], "people": [], "body": None, "by_value_band": False}}, 409, "electorate-empty"),
+        ({"delegation_limit": {"amount": "-1", "currency": "AUD"}}, 422, "invalid-input"),
         ({"bands": []}, 409, "no-bands"),
         ({"bands": [{"body": str(uuid4()), "upper": None, "inclusive": False}]}, 404, "body-not-known"),
         ({"colour": "blue"}, 422, "invalid-input"),

@@ -155,10 +155,17 @@ async def try_other_policy(call: Call[WhatIfRequest]) -> WhatIfView:
 
 
 async def _check(call: Call[WhatIfRequest], changes: Changes) -> None:
-    """Raise for changes that no policy could have, whatever decisions there are."""
+    """Raise for what could not be meant, whatever decisions there are."""
     if changes.threshold is not None and changes.rule not in (None, Rule.THRESHOLD):
         remedy = "leave it out, or give the rule threshold"
         raise body_fault("/changes/threshold", changes.threshold, "only the rule threshold has one", remedy)
+    limit = changes.delegation_limit
+    if limit is not None and limit.amount < 0:
+        remedy = "give 0 to let no delegation speak for any value"
+        raise body_fault("/changes/delegation_limit/amount", limit.amount, "no limit is below zero", remedy)
+    begins, ends = call.body.submitted_from, call.body.submitted_until
+    if begins is not None and ends is not None and ends < begins:
+        raise body_fault("/submitted_until", ends, f"lies before submitted_from, {begins}", "give a later day, or none")
     if changes.bands is not None:
         other_bands(call.body.portfolio, changes.bands)
     wanted = {band.body for band in changes.bands or ()}
