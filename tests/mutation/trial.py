@@ -17,6 +17,9 @@ EXAMPLES: Final = 60
 """How many random lives a mutant is tried in."""
 LONGEST_S: Final = 300
 """A mutant that runs on for so long has been noticed."""
+NOT_NOTICED: Final = 0
+NOTICED: Final = 1
+NOT_PLANTED: Final = 2
 Told = Callable[[Mutant, bool], None]
 
 
@@ -57,19 +60,21 @@ class Trials:
         if child:
             self._running[child] = mutant
             return
-        noticed = True
+        ended = NOT_PLANTED
         try:
-            signal.alarm(LONGEST_S)
             if mutant is not None and tree is not None:
                 plant(self._module, mutant.function, tree)
-            noticed = _some_fails(session)
+            signal.alarm(LONGEST_S)
+            ended = NOTICED
+            ended = NOTICED if _some_fails(session) else NOT_NOTICED
         finally:
-            os._exit(int(noticed))
+            os._exit(ended)
 
     def _end(self) -> None:
         child, status = os.wait()
-        noticed = os.waitstatus_to_exitcode(status) != 0
-        mutant = self._running.pop(child)
+        ended, mutant = os.waitstatus_to_exitcode(status), self._running.pop(child)
+        assert ended != NOT_PLANTED, f"{mutant} can't be planted"
+        noticed = ended != NOT_NOTICED
         if mutant is not None:
             self._told(mutant, noticed)
         else:
