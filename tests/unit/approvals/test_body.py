@@ -229,3 +229,7 @@ def test_a_released_alternate_leaves_the_member_seated() -> None:
 
 def test_nobody_sits_on_a_body_that_is_not_known() -> None:
     assert seated(BODY.initial, DECEMBER) == ()
+
+
+def test_an_account_has_one_seat_also_where_it_is_said_to_be_somebody_elses() -> None:
+    body.given(FORMED, appointed("ana")).when(appoint("ana", of="bo")).then_refused(PersonAlreadySits)

@@ -325,3 +325,9 @@ def test_each_kind_and_gate_has_its_own_policy() -> None:
         stream_of(PORTFOLIO, ReviewKind.CHANGE, None),
     }
     assert len(streams) == 4
+
+
+def test_holders_of_a_veto_stand_in_the_order_of_their_ids() -> None:
+    holders = tuple(account(name) for name in ("ana", "bo", "cy", "dee", "eve", "fay"))
+    (edition,) = policy.given().when(replace(PUBLISH, veto=holders)).events or ()
+    assert edition.veto == tuple(sorted(holders))

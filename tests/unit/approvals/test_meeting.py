@@ -461,3 +461,24 @@ def test_a_cancelled_meeting_does_not_take_place(command: Command) -> None:
 def test_a_portfolio_finds_all_of_its_meetings(history: tuple[Any, ...]) -> None:
     assert MEETING.links(MEETING.fold(history)) == {Link(MEETING_OF, PORTFOLIO)}
     assert MEETING.links(MEETING.initial) == frozenset()
+
+
+@pytest.mark.parametrize("history", [SESSION, OVER, (SCHEDULED, CANCELLED)])
+def test_what_was_scheduled_may_be_scheduled_again_whatever_has_come_of_it(history: tuple[Any, ...]) -> None:
+    meeting.given(*history).when(schedule()).then_nothing()
+    meeting.given(*history).when(schedule(place="Room 5")).then_refused(MeetingAlreadyScheduled)
+
+
+def test_a_review_that_awaits_figures_is_left_to_vote_and_one_that_was_escalated_is_deferred() -> None:
+    assert isinstance(OPEN, reviews.Open)
+    waiting = reviews.Submitted(OPEN.drafted, OPEN.ballot)
+    escalated = reviews.Escalated(OPEN.drafted, OPEN.ballot)
+    session = meeting.given(*SESSION)
+    session.when(dispose(MAIN, Disposition.LEFT_TO_VOTE, waiting)).then(disposed(MAIN, Disposition.LEFT_TO_VOTE))
+    session.when(dispose(MAIN, Disposition.DEFERRED, escalated)).then(disposed(MAIN, Disposition.DEFERRED))
+    session.when(dispose(MAIN, Disposition.LEFT_TO_VOTE, escalated)).then_refused(ReviewNotOpen)
+
+
+def test_only_what_is_decided_names_a_decision() -> None:
+    named = replace(dispose(MAIN, Disposition.DEFERRED), conclusion=CONCLUSION)
+    meeting.given(*SESSION).when(named).then(disposed(MAIN, Disposition.DEFERRED))

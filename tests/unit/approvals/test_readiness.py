@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from uuid import UUID
@@ -186,3 +187,8 @@ def test_only_a_measured_figure_decides_and_only_where_the_policy_says_so() -> N
     assert deciding_failures(criteria, [measure(None, because="nothing was spent")]) == ()
     assert deciding_failures(criteria, [measure("0.5", "spi")]) == ()
     assert deciding_failures(criteria, []) == ()
+
+
+def test_a_figure_without_a_unit_is_told_without_one() -> None:
+    (told,) = findings((), (COST,), (), (replace(measure("0.95"), unit=None),), (), ())
+    assert told.because == "KPI cpi is 0.95; at least 0.90 is asked for."

@@ -113,3 +113,8 @@ def test_each_person_asks_for_each_review_apart_and_again_after_an_answer() -> N
         stream_of(OTHER_PROJECT, ReviewKind.GATE, "G2", account("con"), 1),
     }
     assert len(ids) == 6
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, DECLINED])
+def test_a_request_that_was_answered_is_not_made_again_for_another_reason(answer: Event) -> None:
+    request.given(REQUESTED, answer).when(replace(REQUEST, reason="Costs rise.")).then_refused(ReviewAlreadyRequested)
