@@ -1,4 +1,4 @@
-"""What random lives of reviews have found, told one by one."""
+"""What random lives of reviews and mutants of their decider have found, told one by one."""
 
 from dataclasses import replace
 from datetime import date, timedelta
