@@ -6,17 +6,17 @@ from typing import Any
 
 import httpx2
 from tests.e2e.conftest import Office
-from tests.support.system import RunningSystem
+from tests.support.system import RunningSystem, subject
 
-QUESTIONS = (
-    "/portfolio-overview",
-    "/gate-pipeline",
-    "/decisions",
-    "/inbox",
-    "/approval-latency",
-    "/kpis/portfolio",
-    "/kpis/approval_time",
-)
+QUESTIONS: dict[str, dict[str, str]] = {
+    "/portfolio-overview": {},
+    "/gate-pipeline": {},
+    "/decisions": {},
+    "/inbox": {"subject": subject("bo")},
+    "/approval-latency": {},
+    "/kpis/portfolio": {},
+    "/kpis/approval_time": {},
+}
 
 
 async def test_a_rebuild_of_everything_gives_the_same_rows_and_readers_notice_nothing(
@@ -58,7 +58,7 @@ async def read_on(
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     async with httpx2.AsyncClient(base_url=system.address("projections"), headers=headers, timeout=30) as client:
         while not stop.is_set():
-            answered = await client.get(path, params={"node": node, "as_of": moment})
+            answered = await client.get(path, params={**QUESTIONS[path], "node": node, "as_of": moment})
             answers.append((answered.status_code, answered.json().get("rows")))
             await asyncio.sleep(0.05)
     return answers
