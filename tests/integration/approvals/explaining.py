@@ -131,7 +131,7 @@ def _command(
         case events.VoterRecused(person=gone, recused_by=by, reason=reason):
             return reviews.RecuseVoter(gone, by, reason, at)
         case events.EvidenceChanged(changed_by=by, evidence=evidence, remark=remark):
-            return reviews.ChangeEvidence(by, evidence, remark)
+            return reviews.ChangeEvidence(by, evidence, remark, at)
         case events.VoteMarked(delegation=delegation, reason=reason):
             return reviews.MarkVotes(delegation, reason)
         case events.ReviewWithdrawn(reason=reason) if not group[0].envelope.actor.startswith("service:"):
@@ -259,7 +259,7 @@ def _asked(
             yield reviews.RecuseVoter(person(named), account, one.body["reason"], at)
         case "evidence":
             evidence = tuple(Evidence(**each) for each in one.body["evidence"])
-            yield reviews.ChangeEvidence(account, evidence, one.body["remark"])
+            yield reviews.ChangeEvidence(account, evidence, one.body["remark"], at)
         case "withdrawals":
             yield reviews.WithdrawReview(one.body["reason"])
         case noun:

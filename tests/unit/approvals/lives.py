@@ -283,7 +283,7 @@ class Life:
 
     def evidence(self, *evidence: Evidence, remark: str = "The case was revised.") -> "Life":
         """Sam changes the evidence."""
-        self.send(ChangeEvidence(account("sam"), evidence, remark), account("sam"))
+        self.send(ChangeEvidence(account("sam"), evidence, remark, self.now + timedelta(hours=1)), account("sam"))
         return self
 
     def recused(self, name: str, reason: str = "I own the land.") -> "Life":

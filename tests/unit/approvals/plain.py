@@ -346,6 +346,10 @@ class PlainReview:
         self.votes[seat.holder] = said
         return self.settle(now)
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether the voters' time is over, whether or not somebody has said so."""
+        return self.closes_at is not None and now >= self.closes_at
+
     def may_recuse(self, name: str) -> bool:
         """Whether somebody has a voice that they could do without."""
         return any(name in (seat.holder, *seat.alternates) for seat in self.sitting.seats) or any(

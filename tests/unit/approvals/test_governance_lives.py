@@ -562,7 +562,7 @@ class GovernanceLives(RuleBasedStateMachine):
     def recuse(self, name: str) -> None:
         plain = self.plain
         assert plain is not None
-        expected = name not in plain.recused and plain.may_recuse(name)
+        expected = name not in plain.recused and plain.may_recuse(name) and not plain.is_over(self.now)
         decided = self.do(REVIEW, self.review, reviews.RecuseVoter(person(name), account(name), "a stake", self.now))
         assert bool(decided) == expected
         if decided:
@@ -574,7 +574,7 @@ class GovernanceLives(RuleBasedStateMachine):
     def change_evidence(self, number: int) -> None:
         assert self.plain is not None
         evidence = (events.Evidence("Case", "https://files.example/case", str(number) * 64),)
-        decided = self.do(REVIEW, self.review, reviews.ChangeEvidence(account("sam"), evidence, "newer"))
+        decided = self.do(REVIEW, self.review, reviews.ChangeEvidence(account("sam"), evidence, "newer", self.now))
         if decided:
             self.plain.votes.clear()
 

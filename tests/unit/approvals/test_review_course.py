@@ -213,7 +213,7 @@ def test_a_submission_says_what_was_found() -> None:
     assert there.ready  # type: ignore[union-attr]
 
 
-CHANGE = ChangeEvidence(account("max"), (BUSINESS_CASE,), "the plan was withdrawn")
+CHANGE = ChangeEvidence(account("max"), (BUSINESS_CASE,), "the plan was withdrawn", NOON)
 CHANGED = EvidenceChanged(PROJECT, account("max"), (BUSINESS_CASE,), (), True, "the plan was withdrawn")
 
 
@@ -234,6 +234,14 @@ def test_a_vote_after_a_change_names_the_change_as_seen() -> None:
         .then_refused(SeenIncomplete)
     )
     assert refusal.facts["version"] == "4"
+
+
+def test_once_the_voters_time_is_over_nothing_changes_what_was_voted_on_or_by_whom() -> None:
+    history = (*OPENED, vote("ana", APPROVE))
+    for late in (replace(CHANGE, at=CLOSING), replace(recuse("ana"), at=CLOSING)):
+        assert review.given(*history).when(late).then_refused(ReviewNotOpen).facts == {"state": "time_limit"}
+    review.given(*OPENED, CHANGED).when(replace(CHANGE, at=CLOSING)).then_nothing()
+    review.given(*OPENED, recused("ana")).when(replace(recuse("ana"), at=CLOSING)).then_nothing()
 
 
 def test_the_same_evidence_again_changes_nothing() -> None:

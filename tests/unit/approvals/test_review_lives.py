@@ -478,12 +478,12 @@ class ReviewLives(RuleBasedStateMachine):
         against: Refusals = set()
         if words == "":
             against.add(reviews.ReasonMissing)
-        if self.plain.state != "open":
+        if self.plain.state != "open" or self.plain.is_over(self.now):
             against.add(reviews.ReviewNotOpen)
         elif name not in self.plain.recused and not self.plain.may_recuse(name):
             against.add(reviews.NotAnElector)
         repeated = name in self.plain.recused
-        if repeated and self.plain.state in ("concluded", "escalated"):
+        if repeated and self.plain.state in ("open", "concluded", "escalated"):
             against = set()
         decided = self.told(reviews.RecuseVoter(person(name), account(name), words, self.now), against)
         if decided is None:
@@ -499,11 +499,13 @@ class ReviewLives(RuleBasedStateMachine):
     @rule(pieces=st.lists(st.sampled_from(PIECES), max_size=3))
     def change_evidence(self, pieces: list[Evidence]) -> None:
         against: Refusals = set()
-        if self.plain.state != "open":
+        if self.plain.state != "open" or self.plain.is_over(self.now):
             against.add(reviews.ReviewNotOpen)
         if len(set(pieces)) < len(pieces):
             against.add(reviews.EvidenceListedTwice)
-        decided = self.told(reviews.ChangeEvidence(account("sam"), tuple(pieces), "newer"), against)
+        if self.plain.state == "open" and tuple(pieces) == self.pieces:
+            against = set()
+        decided = self.told(reviews.ChangeEvidence(account("sam"), tuple(pieces), "newer", self.now), against)
         if decided is None:
             return
         if tuple(pieces) == self.pieces:
@@ -791,12 +793,16 @@ class ReviewLives(RuleBasedStateMachine):
             match event:
                 case events.VoterRecused(person=gone):
                     recused.add(gone)
-                    standing = {seat: who for seat, who in standing.items() if who != gone}
+                    standing = {
+                        seat: (who, delegated)
+                        for seat, (who, delegated) in standing.items()
+                        if who != gone and not (delegated and seat == gone)
+                    }
                 case events.EvidenceChanged() | events.ReviewEscalated() | events.ReviewReferred():
                     standing = {}
                 case events.VoteCast(person=speaker, seat=seat, delegation=delegation):
-                    standing[seat] = speaker
-                    assert len(set(standing.values())) == len(standing), "one natural person is one voice"
+                    standing[seat] = speaker, delegation is not None
+                    assert len({who for who, _ in standing.values()}) == len(standing), "one person is one voice"
                     assert speaker not in recused
                     for name in self.plain.excluded:
                         assert person(name) not in (speaker, seat)

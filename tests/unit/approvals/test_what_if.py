@@ -231,14 +231,6 @@ def test_a_referred_review_is_referred_again_where_it_would_have_been_escalated_
     assert what_if(life, rule=Rule.THRESHOLD, threshold=Decimal(1)).supposed.outcome is Outcome.RECYCLE
 
 
-def test_what_came_between_the_end_of_the_time_and_its_being_noticed_counts_as_it_did() -> None:
-    policy = replace(POLICY, quorum=Quorum(1, Decimal(0)), time_limit=TimeLimit(14, AtTimeLimit.LAPSE))
-    life = Life(policy).drafted().submitted(ANA, BO, CY).vote("ana", APPROVE).later(days=15).recused("ana")
-    life.send(ReachTimeLimit(life.now + timedelta(hours=1)))
-    compared = what_if(life)
-    assert (compared.recorded.end, compared.supposed) == (End.WITHDRAWN, compared.recorded)
-
-
 def test_a_vote_that_was_taken_in_time_counts_however_late_it_was_written_down() -> None:
     policy = replace(POLICY, quorum=Quorum(1, Decimal(0)), time_limit=TimeLimit(14, AtTimeLimit.LAPSE))
     life = Life(policy).drafted().submitted(ANA, BO, CY)

@@ -501,7 +501,7 @@ class _Replay:
             case ReviewOpened():
                 yield StopMeasuring(at)
             case EvidenceChanged(changed_by=changed_by, evidence=evidence, remark=remark):
-                yield ChangeEvidence(changed_by, evidence, remark)
+                yield ChangeEvidence(changed_by, evidence, remark, at)
             case VoteCast() as cast:
                 yield self._vote(cast, at)
             case VoterRecused(person=person, recused_by=recused_by, reason=reason):

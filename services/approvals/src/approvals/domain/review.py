@@ -256,6 +256,7 @@ class ChangeEvidence:
     changed_by: SubjectId
     evidence: tuple[Evidence, ...]
     remark: Text
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -828,10 +829,10 @@ def _found(ballot: Ballot) -> tuple[Finding, ...]:
 
 
 def _change_evidence(command: ChangeEvidence, review: Review) -> tuple[Event, ...]:
-    ballot = _taking_votes(review).ballot
-    _check_evidence(command.evidence)
-    if command.evidence == ballot.evidence:
+    if isinstance(review, Open) and command.evidence == review.ballot.evidence:
         return ()
+    ballot = _taking_votes(review, command.at).ballot
+    _check_evidence(command.evidence)
     found = _found(replace(ballot, evidence=command.evidence))
     return (
         EvidenceChanged(
@@ -840,11 +841,14 @@ def _change_evidence(command: ChangeEvidence, review: Review) -> tuple[Event, ..
     )
 
 
-def _taking_votes(review: Review) -> Open:
-    """The review, if it is open. Raises ReviewNotKnown or ReviewNotOpen."""
+def _taking_votes(review: Review, at: datetime | None = None) -> Open:
+    """The review, if it is open, also at this moment. Raises ReviewNotKnown or ReviewNotOpen."""
     match review:
         case NotDrafted():
             raise ReviewNotKnown
+        case Open(ballot=Ballot(closes_at=datetime() as closes_at)) if at is not None and at >= closes_at:
+            # The timer that ends it may be late, and nothing that counts may come in between.
+            raise ReviewNotOpen(f"The voters' time was over at {closes_at}.", state="time_limit")
         case Open():
             return review
         case Submitted(ballot=ballot):
@@ -864,12 +868,10 @@ def _vote(command: CastVote, review: Review) -> tuple[Event, ...]:
         case Open(ballot=ballot) | Concluded(ballot=ballot) | Escalated(ballot=ballot) if _stands(command, ballot):
             return ()  # Sent again; it may be the very vote that ended the review.
         case NotDrafted() | Draft() | Submitted() | Open() | Concluded() | Escalated() | Withdrawn():
-            open_ = _taking_votes(review)
+            open_ = _taking_votes(review, command.at)
             ballot = open_.ballot
         case _:
             assert_never(review)
-    if _is_over(ballot.closes_at, command.at):
-        raise ReviewNotOpen(f"The voters' time was over at {ballot.closes_at}.", state="time_limit")
     seat, authority = _seat_of(command, ballot, open_.drafted)
     _check_seat_is_free(command, seat, ballot)
     _check_vote(command, ballot, seat)
@@ -1018,17 +1020,17 @@ def _check_conditions(command: CastVote, ballot: Ballot, seat: Elector) -> None:
 
 def _recuse(command: RecuseVoter, review: Review) -> tuple[Event, ...]:
     match review:
-        case Concluded(ballot=ballot) | Escalated(ballot=ballot) if command.person in ballot.recused:
+        case Open(ballot=ballot) | Concluded(ballot=ballot) | Escalated(ballot=ballot) if (
+            command.person in ballot.recused
+        ):
             return ()  # Sent again; it may be the very recusal that ended the review.
         case NotDrafted() | Draft() | Submitted() | Open() | Concluded() | Escalated() | Withdrawn():
-            open_ = _taking_votes(review)
+            open_ = _taking_votes(review, command.at)
             ballot = open_.ballot
         case _:
             assert_never(review)
     if not command.reason.strip():
         raise ReasonMissing
-    if command.person in ballot.recused:
-        return ()
     voices = {seat.person for seat in ballot.panel.electorate}
     voices |= {alternate.person for seat in ballot.panel.electorate for alternate in seat.alternates}
     voices |= {vote.person for vote in ballot.votes.values()}

@@ -564,7 +564,7 @@ async def submit_review(call: Call[SubmissionRequest]) -> AnyIntent:
 async def change_evidence(call: Call[EvidenceRequest]) -> AnyIntent:
     """Change what supports an open review; votes cast before count no longer, and everyone is asked again."""
     check_happens_now(call)
-    return await _to_review(call, ChangeEvidence(call.subject, call.body.evidence, call.body.remark))
+    return await _to_review(call, ChangeEvidence(call.subject, call.body.evidence, call.body.remark, call.now))
 
 
 @api.command(
