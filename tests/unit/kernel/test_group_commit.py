@@ -250,16 +250,21 @@ async def test_what_was_not_sent_within_its_time_is_refused_and_never_written(da
 
 
 def test_what_has_waited_its_time_is_refused_at_that_time_however_the_clock_is_rounded() -> None:
-    async def never(_batch: Sequence[Append]) -> Sequence[Outcome]:
-        await asyncio.Event().wait()
-        raise AssertionError("nobody sets it")
-
     async def refused(after_s: float) -> None:
         await asyncio.sleep(after_s)
+        begun: list[int] = []
+
+        async def never(batch: Sequence[Append]) -> Sequence[Outcome]:
+            begun.append(len(batch))
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
         commits = GroupCommit(never, lambda _item, _after, _outcome: None)
-        under_way = [asyncio.create_task(commits.submit(item(uuid4()))) for _ in range(2)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        under_way = []
+        for busy in (1, 2):
+            under_way.append(asyncio.create_task(commits.submit(item(uuid4()))))
+            while len(begun) < busy:
+                await asyncio.sleep(0)
         with pytest.raises(LedgerUnavailable, match="not written"):
             await commits.submit(item(uuid4()))
         for task in under_way:
@@ -270,3 +275,25 @@ def test_what_has_waited_its_time_is_refused_at_that_time_however_the_clock_is_r
         loop = SimulatedLoop(chance, most_steps=200)  # type: ignore[abstract]  # sockets and threads are not its
         loop.run_until_complete(refused(chance.uniform(0.0, 100.0)))
         loop.close()
+
+
+async def test_what_comes_in_the_moment_in_which_the_last_writers_end_is_written() -> None:
+    answered = asyncio.Event()
+
+    async def write(batch: Sequence[Append]) -> Sequence[Outcome]:
+        await answered.wait()
+        return [Appended(each.head) for each in batch]
+
+    commits = GroupCommit(write, lambda _item, _after, _outcome: None)
+
+    async def send(times: int) -> None:
+        for _ in range(times):
+            await commits.submit(item(uuid4()))
+
+    sending = []
+    for times in (2, 1):
+        sending.append(asyncio.create_task(send(times)))
+        await idle()
+    answered.set()
+    async with asyncio.timeout(4):
+        await asyncio.gather(*sending)

@@ -100,3 +100,25 @@ async def test_who_goes_away_takes_nothing_from_the_others(loads: GroupLoad, dat
     await idle()
     await database.answer(0)
     assert stays.result()
+
+
+async def test_who_asks_in_the_moment_in_which_the_last_readers_end_is_read() -> None:
+    answered = asyncio.Event()
+
+    async def read(wanted: Sequence[Wanted]) -> Any:
+        await answered.wait()
+        return [[each.stream] for each in wanted]
+
+    loads = GroupLoad(read)
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            await loads.load(Wanted(uuid4(), "fold", 0))
+
+    asking = []
+    for times in (2, 1):
+        asking.append(asyncio.create_task(ask(times)))
+        await idle()
+    answered.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*asking)

@@ -72,6 +72,7 @@ class GroupCommit:
         self._relying: Counter[int] = Counter()
         self._answering: set[int] = set()
         self._writers: set[asyncio.Task[None]] = set()
+        self._busy = 0
         self._expiry: asyncio.TimerHandle | None = None
 
     def newest(self, aggregate: Aggregate[State, Any, Any], stream: UUID) -> Loaded[State] | None:
@@ -110,12 +111,21 @@ class GroupCommit:
         return outcome
 
     def _start_writers(self) -> None:
-        if self._waiting and len(self._writers) < WRITERS:
+        if self._waiting and self._busy < WRITERS:
+            self._busy += 1
             writer = asyncio.create_task(self._run())
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
 
     async def _run(self) -> None:
+        try:
+            await self._write_all()
+        finally:
+            # At once, and not when the loop tells that it is done: what is sent before that would find no writer free,
+            # and nobody would write it.
+            self._busy -= 1
+
+    async def _write_all(self) -> None:
         while True:
             batch, streams, relied_on, commands = self._choose()
             if not batch:

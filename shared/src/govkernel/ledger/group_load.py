@@ -65,6 +65,7 @@ class GroupLoad:
         self._read = read
         self._waiting: deque[tuple[Wanted, asyncio.Future[list[Row]]]] = deque()
         self._readers: set[asyncio.Task[None]] = set()
+        self._reading = 0
 
     async def load(self, wanted: Wanted) -> list[Row]:
         """The rows of a stream, oldest first. Raises LedgerUnavailable."""
@@ -74,12 +75,21 @@ class GroupLoad:
         return await rows
 
     def _start_readers(self) -> None:
-        if self._waiting and len(self._readers) < READERS:
+        if self._waiting and self._reading < READERS:
+            self._reading += 1
             reader = asyncio.create_task(self._run())
             self._readers.add(reader)
             reader.add_done_callback(self._readers.discard)
 
     async def _run(self) -> None:
+        try:
+            await self._read_all()
+        finally:
+            # At once, and not when the loop tells that it is done: whoever asks before that would find no reader free,
+            # and nobody would read for them.
+            self._reading -= 1
+
+    async def _read_all(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_STREAMS))]
             self._start_readers()
