@@ -715,11 +715,36 @@ def test_the_description_lists_every_operation_with_every_problem() -> None:
     ]
     assert "urn:gatehouse:problem:jar-is-full" in kinds["enum"]
     assert adding["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/CoinRequest")
-    headers = {each["name"]: each["required"] for each in closing["parameters"] if each["in"] == "header"}
+    parameters = [stands_for(described, each) for each in closing["parameters"]]
+    headers = {each["name"]: each["required"] for each in parameters if each["in"] == "header"}
     assert headers["if-match"]
     assert not headers["idempotency-key"]
-    listing = {each["name"] for each in described["paths"]["/jars"]["get"]["parameters"]}
+    listing = {stands_for(described, each)["name"] for each in described["paths"]["/jars"]["get"]["parameters"]}
     assert {"limit", "cursor", "kind", "gov-min-version"} <= listing
+
+
+def test_what_several_operations_answer_or_take_is_described_once_and_each_refers_to_it() -> None:
+    described = jars.openapi()
+    opening, adding = (described["paths"][path]["post"] for path in ("/jars", "/jars/{jar}/coins"))
+    assert opening["responses"]["401"] == {"$ref": "#/components/responses/401.not-authenticated"}
+    assert adding["responses"]["401"] == opening["responses"]["401"]
+    answer = stands_for(described, opening["responses"]["401"])
+    assert answer["description"].startswith("- `urn:gatehouse:problem:not-authenticated`: ")
+    assert answer["content"]["application/problem+json"]["schema"]["allOf"][0] == {
+        "$ref": "#/components/schemas/Problem"
+    }
+    assert {"$ref": "#/components/parameters/idempotency-key"} in opening["parameters"]
+    assert stands_for(described, {"$ref": "#/components/parameters/idempotency-key"})["in"] == "header"
+
+
+def stands_for(described: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a description, or what it refers to."""
+    if "$ref" not in part:
+        return part
+    found: dict[str, Any] = described
+    for name in part["$ref"].removeprefix("#/").split("/"):
+        found = found[name]
+    return found
 
 
 def test_two_operations_never_share_an_id() -> None:

@@ -13,7 +13,6 @@ from uuid import UUID
 from fastapi import Body as BodyParameter
 from fastapi import FastAPI, Header, Path, Query
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -22,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from govkernel.domain import NodeId, NotKnownYet, Refusal
-from govkernel.http.bodies import DECIMAL, Body, NoBody
+from govkernel.http.bodies import Body, NoBody
 from govkernel.http.commands import (
     IMPORT,
     Act,
@@ -34,6 +33,7 @@ from govkernel.http.commands import (
     answer_command,
     take_step,
 )
+from govkernel.http.description import describe, problem_answers
 from govkernel.http.incoming import Incoming
 from govkernel.http.middleware import Around, AroundApplication
 from govkernel.http.problems import (
@@ -45,18 +45,14 @@ from govkernel.http.problems import (
     JSON_INVALID,
     KEY_REUSED,
     MEDIA,
-    MEDIA_TYPE,
     NOT_CAUGHT_UP,
     NOT_FOUND,
-    PREFIX,
     STALE,
     TOKEN_MISSING,
     TOO_LARGE,
     UNAVAILABLE_HERE,
     UNEXPECTED,
     InputError,
-    Problem,
-    ProblemType,
     invalid,
     response_for,
     shortened,
@@ -217,7 +213,7 @@ class ServiceApi:
                 response_description="Done, or done before; `events` is empty where there was nothing to add.",
                 responses={
                     201: {"model": CommandAnswer, "description": "The first events of a new stream."},
-                    **_problem_responses(problems, kinds),
+                    **problem_answers(problems, kinds),
                 },
                 openapi_extra={"security": [{"bearer": []}], "x-gatehouse-action": action},
             )
@@ -278,7 +274,7 @@ class ServiceApi:
                     description=inspect.getdoc(act),
                     status_code=status,
                     response_model=response,
-                    responses=_problem_responses([*ANY_CALL, *ANY_COMMAND], kinds),
+                    responses=problem_answers([*ANY_CALL, *ANY_COMMAND], kinds),
                     openapi_extra={"security": [{"bearer": []}], "x-gatehouse-action": action},
                 )
             )
@@ -360,7 +356,7 @@ class ServiceApi:
                 status_code=status,
                 response_model=None if document else response,
                 response_class=response if document else Lines if lines else JSONResponse,
-                responses={**_problem_responses(problems, []), **of_lines},
+                responses={**problem_answers(problems, []), **of_lines},
                 openapi_extra={"security": [{"bearer": []}]},
             )
             self.routes.append(route)
@@ -409,36 +405,11 @@ class ServiceApi:
 
     def openapi(self, app: FastAPI | None = None) -> dict[str, Any]:
         """The API's description (OpenAPI 3.1): the same for the same code."""
-        described = get_openapi(
-            title=self.title,
-            version="1",
-            description=f"Commands and queries of the service {self.service}. Errors are RFC 9457 problem documents.",
-            routes=(app or self.application()).routes,
+        return describe(
+            self.title,
+            f"Commands and queries of the service {self.service}. Errors are RFC 9457 problem documents.",
+            (app or self.application()).routes,
         )
-        schemas = described.setdefault("components", {}).setdefault("schemas", {})
-        for model in (Problem, InputError):
-            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schema.pop("$defs", None)
-            schemas[model.__name__] = schema
-        described["components"]["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-        }
-        exact: dict[str, Any] = _decimals_as_texts(described)
-        return exact
-
-
-def _decimals_as_texts(schema: Any) -> Any:
-    """The same description, in which a decimal is the text that bodies take, and not the number that pydantic says."""
-    match schema:
-        case {"anyOf": [{"type": "number"}, {"type": "string"}, *others], **rest}:
-            text = {"type": "string", "pattern": f"^{DECIMAL.pattern}$"}
-            return {**rest, "anyOf": [text, *others]} if others else {**rest, **text}
-        case dict():
-            return {name: _decimals_as_texts(inner) for name, inner in schema.items()}
-        case list():
-            return [_decimals_as_texts(inner) for inner in schema]
-        case _:
-            return schema
 
 
 def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
@@ -545,32 +516,6 @@ async def _framework_problem(request: Request, error: Exception) -> Response:
     answered = response_for(error, str(getattr(request.state, "correlation", "")))
     assert answered is not None, "the framework's own errors all have an answer"
     return answered
-
-
-def _problem_responses(
-    problems: Iterable[ProblemType], refusals: Iterable[tuple[int, type[Refusal]]]
-) -> dict[int | str, dict[str, Any]]:
-    by_status: dict[int, dict[str, str]] = {}
-    for problem in problems:
-        by_status.setdefault(problem.status, {})[problem.urn] = problem.title
-    for status, refusal in refusals:
-        by_status.setdefault(status, {})[PREFIX + refusal.slug()] = refusal.title()
-    return {
-        status: {
-            "description": "\n".join(f"- `{urn}`: {title}" for urn, title in sorted(kinds.items())),
-            "content": {
-                MEDIA_TYPE: {
-                    "schema": {
-                        "allOf": [
-                            {"$ref": "#/components/schemas/Problem"},
-                            {"properties": {"type": {"enum": sorted(kinds)}}},
-                        ]
-                    }
-                }
-            },
-        }
-        for status, kinds in sorted(by_status.items())
-    }
 
 
 def _add_health(app: FastAPI, runtime: Runtime) -> None:
