@@ -15,6 +15,7 @@ from govkernel.domain.aggregate import Aggregate
 from govkernel.ledger.append import Append, Appended, Outcome
 from govkernel.ledger.errors import LedgerUnavailable
 from govkernel.ledger.states import Loaded
+from govkernel.ledger.workers import Workers
 
 State = TypeVar("State")
 
@@ -71,8 +72,7 @@ class GroupCommit:
         self._writing: set[int] = set()
         self._relying: Counter[int] = Counter()
         self._answering: set[int] = set()
-        self._writers: set[asyncio.Task[None]] = set()
-        self._busy = 0
+        self._writers = Workers(WRITERS, self._write_all)
         self._expiry: asyncio.TimerHandle | None = None
 
     def newest(self, aggregate: Aggregate[State, Any, Any], stream: UUID) -> Loaded[State] | None:
@@ -102,7 +102,7 @@ class GroupCommit:
         self._waiting.append(waiting)
         if waiting.changes:
             self._newest[waiting.stream] = waiting
-        self._start_writers()
+        self._writers.start_one()
         if self._expiry is None:
             self._expiry = loop.call_later(self._longest_wait_s, self._expire)
         outcome = await waiting.outcome
@@ -110,27 +110,13 @@ class GroupCommit:
             raise LedgerUnavailable(outcome.reason, retry_after_s=outcome.retry_after_s)
         return outcome
 
-    def _start_writers(self) -> None:
-        if self._waiting and self._busy < WRITERS:
-            self._busy += 1
-            writer = asyncio.create_task(self._run())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
-
-    async def _run(self) -> None:
-        try:
-            await self._write_all()
-        finally:
-            # At once, and not when the loop tells that it is done: what is sent before that would find no writer free,
-            # and nobody would write it.
-            self._busy -= 1
-
     async def _write_all(self) -> None:
         while True:
             batch, streams, relied_on, commands = self._choose()
             if not batch:
                 return
-            self._start_writers()
+            if self._waiting:
+                self._writers.start_one()
             self._writing |= streams
             self._relying.update(relied_on)
             self._answering |= commands

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from govkernel.ledger.errors import LedgerUnavailable
+from govkernel.ledger.workers import Workers
 from govkernel.postgres import Connection, Row
 
 READERS: Final = 2
@@ -64,35 +65,20 @@ class GroupLoad:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._waiting: deque[tuple[Wanted, asyncio.Future[list[Row]]]] = deque()
-        self._readers: set[asyncio.Task[None]] = set()
-        self._reading = 0
+        self._readers = Workers(READERS, self._read_all)
 
     async def load(self, wanted: Wanted) -> list[Row]:
         """The rows of a stream, oldest first. Raises LedgerUnavailable."""
         rows: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, rows))
-        self._start_readers()
+        self._readers.start_one()
         return await rows
-
-    def _start_readers(self) -> None:
-        if self._waiting and self._reading < READERS:
-            self._reading += 1
-            reader = asyncio.create_task(self._run())
-            self._readers.add(reader)
-            reader.add_done_callback(self._readers.discard)
-
-    async def _run(self) -> None:
-        try:
-            await self._read_all()
-        finally:
-            # At once, and not when the loop tells that it is done: whoever asks before that would find no reader free,
-            # and nobody would read for them.
-            self._reading -= 1
 
     async def _read_all(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_STREAMS))]
-            self._start_readers()
+            if self._waiting:
+                self._readers.start_one()
             try:
                 found = await self._read([wanted for wanted, _ in batch])
             except LedgerUnavailable as error:
