@@ -20,6 +20,7 @@ from starlette.responses import Response
 from tests.integration.kernel.jar import CATALOGUE, JAR, AddCoin, CloseJar, Jar, JarIsFull, JarUnknown, OpenJar
 from tests.support.databases import OPEN_LEDGER
 
+from govevents.approvals import Role
 from govkernel import tables
 from govkernel.access import Decision, Recalled, Visible
 from govkernel.domain import NodeId, Refusal, SubjectId
@@ -163,6 +164,9 @@ class Grants:
         self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
     ) -> Recalled | None:
         return None
+
+    def roles_for(self, action: str) -> frozenset[Role]:
+        return frozenset()
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         return Visible(administrator, frozenset())

@@ -1,7 +1,7 @@
 """What waits for whom, from rows in a real PostgreSQL."""
 
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,25 @@ from tests.support.services import Service, done, person, problem, subject
 from tests.support.streams import Stream
 from tests.support.telling import MAX, Teller, aud, condition, day
 
-from govevents.approvals import Alternate, Elector, OnLapse, Panel, ReviewKind, Role
-from govevents.values import Money, PersonId, SubjectId
+from govevents.approvals import (
+    AgendaItem,
+    AgendaSet,
+    Alternate,
+    Elector,
+    ItemDisposed,
+    MeetingOpened,
+    MeetingScheduled,
+    OnLapse,
+    Outcome,
+    Panel,
+    ReviewKind,
+    Role,
+    RoleAssigned,
+    RoleRevoked,
+)
+from govevents.approvals import Disposition as Disposed
+from govevents.projects import ProjectMoved, ProjectTerminated
+from govevents.values import Money, NodeId, PersonId, PortfolioId, ProjectId, ReviewId, SubjectId
 from govkernel.access import Policy
 from govkernel.http.queries import write_cursor
 from projections.entrypoints.processes import PROJECTIONS
@@ -332,3 +349,134 @@ async def test_what_has_no_end_and_what_is_over_are_both_shown(scene: Scene) -> 
     await scene.submitted(gate="G2")
     rows = await scene.inbox(BO, as_of=(day(5) + timedelta(seconds=1)).isoformat())
     assert [(each["gate"], each["overdue"]) for each in rows] == [("G1", True), ("G2", False)]
+
+
+async def test_what_waits_for_a_role_waited_for_whoever_had_it_then(scene: Scene) -> None:
+    review = await scene.submitted()
+    await scene.then(review, "escalated", 2)
+    role = scene.teller.stream("approvals")
+    first, last = date(2026, 1, 1), date(2026, 3, 13)
+    assigned = RoleAssigned(subject("pam"), person("pam"), Role.PMO, NodeId(scene.portfolio), first, last)
+    revoked = RoleRevoked(subject("pam"), Role.PMO, NodeId(scene.portfolio), "Moved on.")
+    await scene.service.hear(scene.teller.at(role, day(4), assigned))
+    seen = {moment: await scene.wanted("pam", as_of=day(moment).isoformat()) for moment in (3, 5, 12)}
+    assert seen == {3: [], 5: [("referral", None)], 12: []}, "before it was assigned, while it held, after its last day"
+    await scene.service.hear(scene.teller.at(role, day(6), revoked))
+    assert await scene.wanted("pam", as_of=day(5).isoformat()) == [("referral", None)]
+    assert await scene.wanted("pam", as_of=day(7).isoformat()) == []
+
+
+async def test_a_project_is_shown_in_the_portfolio_that_its_review_is_of(scene: Scene) -> None:
+    elsewhere, heard = scene.teller.portfolio("Roads")
+    await scene.submitted()
+    project, registered = scene.teller.project(scene.portfolio, "P-9")
+    _, asked = scene.teller.submitted(scene.portfolio, project.stream, day(1), electorate=(seat(CAT),))
+    moved = scene.teller.at(project, day(5), ProjectMoved(PortfolioId(elsewhere.stream), NodeId(elsewhere.stream)))
+    await scene.service.hear(heard, registered, *asked, moved)
+    (item,) = await scene.inbox(CAT, as_of=day(2).isoformat())
+    assert item["portfolio"] == str(scene.portfolio)
+
+
+async def test_an_answer_is_wanted_until_the_voters_time_is_over(scene: Scene) -> None:
+    review = await scene.submitted(closes_at=day(15))
+    await scene.then(review, "asked", 2)
+    (question,) = await scene.inbox(ANA)
+    assert datetime.fromisoformat(question["until"]) == day(15)
+
+
+async def test_a_condition_of_which_nobody_said_when_it_lapses_stands_where_its_day_ends(scene: Scene) -> None:
+    due = date(2026, 3, 20)
+    review = await scene.submitted()
+    endless = replace(condition(due, owner=subject(DAN)), lapses_at=None)
+    voted = scene.teller.concluded(review, scene.portfolio, scene.project, day(3), conditions=(endless,))
+    await scene.service.hear(*voted)
+    (item,) = await scene.inbox(DAN)
+    assert datetime.fromisoformat(item["until"]) == datetime(2026, 3, 20, 13, tzinfo=UTC), "midnight in Melbourne"
+
+
+async def test_a_condition_that_escalated_to_no_body_waits_for_those_who_may_refer(scene: Scene) -> None:
+    due = date(2026, 3, 8)
+    review = await scene.submitted()
+    voted = scene.teller.concluded(
+        review, scene.portfolio, scene.project, day(3), conditions=(condition(due, owner=subject(DAN)),)
+    )
+    lapsed = scene.teller.condition_lapsed(review, scene.portfolio, scene.project, day(7), due, then=OnLapse.ESCALATION)
+    await scene.service.hear(*voted, lapsed)
+    await scene.service.assign("pam", Role.PMO, scene.portfolio)
+    await scene.service.assign("max", Role.PROJECT_MANAGER, scene.project)
+    (item,) = await scene.inbox("pam", as_of=datetime.now(UTC).isoformat())
+    assert (item["wanted"], item["body"], item["text"]) == ("escalation", None, "Settle the easement.")
+    assert await scene.inbox("max", as_of=datetime.now(UTC).isoformat()) == []
+
+
+async def test_a_recycled_gate_waits_for_its_submitter_until_it_is_brought_again(scene: Scene) -> None:
+    review = await scene.submitted()
+    recycled = scene.teller.concluded(review, scene.portfolio, scene.project, day(3), outcome=Outcome.RECYCLE)
+    await scene.service.hear(*recycled)
+    (item,) = await scene.inbox(ANA)
+    assert (item["wanted"], item["gate"], item["review"], item["until"]) == (
+        "resubmission",
+        "G1",
+        str(review.stream),
+        None,
+    )
+    assert await scene.inbox(BO) == []
+    await scene.submitted(at=6, gate="G2", submitter=MAX)
+    assert len(await scene.inbox(ANA)) == 1, "another gate is another matter"
+    await scene.submitted(at=7)
+    assert await scene.inbox(ANA) == []
+    assert len(await scene.inbox(ANA, as_of=day(6.5).isoformat())) == 1
+
+
+async def test_a_recycled_gate_of_a_project_that_has_ended_waits_for_nobody(scene: Scene) -> None:
+    project, registered = scene.teller.project(scene.portfolio, "P-9")
+    review, asked = scene.teller.submitted(scene.portfolio, project.stream, day(1), submitter=subject(CAT))
+    recycled = scene.teller.concluded(review, scene.portfolio, project.stream, day(3), outcome=Outcome.RECYCLE)
+    await scene.service.hear(registered, *asked, *recycled)
+    assert len(await scene.inbox(CAT)) == 1
+    ended = ProjectTerminated("No money.", None)
+    await scene.service.hear(scene.teller.at(project, day(4), ended))
+    assert await scene.inbox(CAT) == []
+
+
+async def test_a_meeting_waits_for_who_is_invited_and_its_items_for_the_chair_once_it_has_begun(scene: Scene) -> None:
+    review = await scene.submitted(seat(CAT), closes_at=day(30))
+    meeting = scene.teller.stream("approvals", day(2))
+    owner, item = PortfolioId(scene.portfolio), AgendaItem(ReviewId(review.stream), ProjectId(scene.project), 20)
+    scheduled = MeetingScheduled(
+        owner, None, "Gates", day(12), day(13), "Australia/Melbourne", "Room 4", subject(DAN), (subject(BO),)
+    )
+    await scene.service.hear(
+        scene.teller.at(meeting, day(2), scheduled), scene.teller.at(meeting, day(3), AgendaSet(owner, (item,)))
+    )
+    (invited,) = await scene.inbox(BO)
+    shown = ("wanted", "meeting", "review", "project", "portfolio", "text", "because", "overdue")
+    assert [invited[name] for name in shown] == [
+        "attendance",
+        str(meeting.stream),
+        None,
+        None,
+        str(scene.portfolio),
+        "Gates",
+        "invited to the meeting",
+        False,
+    ]
+    assert datetime.fromisoformat(invited["until"]) == day(12)
+    assert [each for each, _ in await scene.wanted(DAN)] == ["attendance"], "nothing is disposed of before it begins"
+    await scene.service.assign(BO, Role.VIEWER, scene.portfolio)
+    assert len(await scene.inbox(BO, node=scene.portfolio)) == 1
+    assert await scene.inbox(BO, node=scene.project) == [], "a meeting belongs to no project"
+    await scene.service.hear(scene.teller.at(meeting, day(4), MeetingOpened(owner, subject(DAN))))
+    chairing, disposing = await scene.inbox(DAN)
+    assert (chairing["because"], disposing["wanted"]) == ("chair of the meeting", "disposition")
+    assert (disposing["review"], disposing["question"], disposing["gate"], disposing["reference"]) == (
+        str(review.stream),
+        "May it go on?",
+        "G1",
+        "P-1",
+    )
+    disposed = ItemDisposed(owner, ReviewId(review.stream), Disposed.LEFT_TO_VOTE, None, "Two are away.")
+    await scene.service.hear(scene.teller.at(meeting, day(5), disposed))
+    assert [each for each, _ in await scene.wanted(DAN)] == ["attendance"]
+    await scene.service.assign("pam", Role.PMO, scene.portfolio)
+    assert len(await scene.inbox("pam", subject=subject(BO))) == 1

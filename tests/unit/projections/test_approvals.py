@@ -216,6 +216,29 @@ def test_a_condition_that_lapses_into_escalation_waits_for_a_body_until_it_is_me
     assert told.then("condition_met", 41).inbox == []
 
 
+def test_a_condition_that_escalates_to_no_body_waits_for_whoever_may_refer_reviews() -> None:
+    told = Told().concluded(3, due=DUE)
+    lapsed = told.teller.condition_lapsed(told.stream, PORTFOLIO, PROJECT, day(40), DUE, then=OnLapse.ESCALATION)
+    told.events.append(lapsed)
+    (escalated,) = [each for each in told.inbox if each.wanted is Wanted.ESCALATION]
+    assert (escalated.body, escalated.subject, escalated.waiting_since) == (None, None, day(40))
+    assert escalated.because.startswith("may refer reviews")
+
+
+def test_another_panel_is_told_why_it_is_asked() -> None:
+    told = Told().then("escalated", 3, to=COUNCIL)
+    assert [each.text for each in told.inbox] == ["All abstain."]
+
+
+def test_a_recycled_gate_waits_to_be_brought_again_and_nothing_else_does() -> None:
+    told = Told().concluded(3, outcome=Outcome.RECYCLE)
+    (again,) = told.inbox
+    assert (again.wanted, again.waiting_since, again.subject) == (Wanted.RESUBMISSION, day(3), None)
+    assert again.text == "1 approves, 0 reject or return, 0 abstain, of 1."
+    for outcome in (Outcome.GO, Outcome.HOLD, Outcome.KILL):
+        assert Told().concluded(3, outcome=outcome).inbox == []
+
+
 def test_whoever_is_released_from_a_body_takes_their_alternates_along() -> None:
     teller = Teller()
     body = teller.body(PORTFOLIO)

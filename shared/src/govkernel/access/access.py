@@ -153,6 +153,10 @@ class Access:
         )
         return _Known(time_zone, today, decisions)
 
+    def roles_for(self, action: str) -> frozenset[Role]:
+        """The roles that the policy lets do this."""
+        return self.policy.roles_for(action)
+
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         """The nodes at which a subject has a role that allows this; what is below them may be seen too."""
         roles = self.policy.roles_for(action)

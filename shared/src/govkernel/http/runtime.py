@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from govevents.approvals import Role
 from govkernel.access import Decision, Recalled, Visible
 from govkernel.consumer import Consumer, Parked
 from govkernel.domain import NodeId, SubjectId
@@ -52,6 +53,9 @@ class Authority(Protocol):
         self, *, subject: SubjectId, actions: Sequence[str], node: NodeId | None, administrator: bool, now: datetime
     ) -> Recalled | None:
         """What was decided of this before and may still hold; None where nothing is remembered."""
+
+    def roles_for(self, action: str) -> frozenset[Role]:
+        """The roles that may do the action."""
 
     async def visible_nodes(self, *, subject: SubjectId, action: str, administrator: bool, now: datetime) -> Visible:
         """The nodes in whose subtrees the subject may do the action."""

@@ -40,7 +40,7 @@ INBOX: Mapping[str, Callable[[Any], Any]] = {
     "gate": lambda row: row["gate"],
     "what": lambda row: row["text"] or row["question"],
     "why": lambda row: ": ".join(each for each in (row["authority"], row["because"]) if each),
-    "review": lambda row: row["review"] or row["request"],
+    "review": lambda row: row["review"] or row["request"] or row["meeting"],
 }
 
 DECISIONS: Mapping[str, Callable[[Any], Any]] = {

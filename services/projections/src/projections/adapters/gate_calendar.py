@@ -13,7 +13,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    case,
     cast,
     exists,
     func,
@@ -27,7 +26,7 @@ from sqlalchemy import (
 
 from govkernel.access import NODES, NodeStatus
 from govkernel.readmodels import ReadModel, as_of
-from projections.adapters.queries import Scope
+from projections.adapters.queries import Scope, zone_of
 from projections.application.conditions import CONDITIONS, Standing
 from projections.application.decision_register import DECISION_REGISTER
 from projections.application.figures import Zones
@@ -71,7 +70,7 @@ def calendar_entries(scope: Scope, zones: Zones, first_day: date, last_day: date
         *_columns(
             kind="meeting",
             row=meeting,
-            zone=_zone_of(meeting.portfolio, zones),
+            zone=zone_of(meeting.portfolio, zones),
             begins=meeting.starts_at,
             ends=meeting.ends_at,
             title=meeting.title,
@@ -88,7 +87,7 @@ def calendar_entries(scope: Scope, zones: Zones, first_day: date, last_day: date
         *_columns(
             kind="time_limit",
             row=review,
-            zone=_zone_of(review.portfolio, zones),
+            zone=zone_of(review.portfolio, zones),
             begins=review.closes_at,
             title=review.question,
             project=review.project,
@@ -103,7 +102,7 @@ def calendar_entries(scope: Scope, zones: Zones, first_day: date, last_day: date
         *_columns(
             kind="condition",
             row=condition,
-            zone=_zone_of(condition.portfolio, zones),
+            zone=zone_of(condition.portfolio, zones),
             on=condition.due,
             title=condition.text,
             project=condition.project,
@@ -126,7 +125,7 @@ def calendar_entries(scope: Scope, zones: Zones, first_day: date, last_day: date
             *_columns(
                 kind="planned_gate",
                 row=milestone,
-                zone=_zone_of(overview.portfolio, zones),
+                zone=zone_of(overview.portfolio, zones),
                 portfolio=overview.portfolio,
                 on=milestone.planned,
                 title=milestone.milestone,
@@ -187,15 +186,3 @@ def _columns(
         "zone": (zone, Text),
     }
     return [cast(null() if column is None else column, type_).label(name) for name, (column, type_) in wanted.items()]
-
-
-def _zone_of(portfolio: ColumnElement[Any], zones: Zones) -> ColumnElement[str]:
-    """The name of the time zone of the portfolio in this column."""
-    by_name: dict[str, list[Any]] = {}
-    for each, zone in zones.items():
-        by_name.setdefault(str(zone), []).append(each)
-    universal = literal(str(UTC), Text)
-    if not by_name:
-        return universal
-    named = ((portfolio.in_(of_zone), literal(name, Text)) for name, of_zone in sorted(by_name.items()))
-    return case(*named, else_=universal)

@@ -14,11 +14,13 @@ from sqlalchemy import (
     Numeric,
     RowMapping,
     Select,
+    Subquery,
     Text,
     Uuid,
     and_,
     case,
     cast,
+    exists,
     false,
     func,
     literal,
@@ -31,8 +33,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from govevents.approvals import Authority
-from govkernel.access import NODES, NodeKind, NodeRow, Visible
+from govevents.approvals import Authority, Role
+from govkernel.access import NODES, ROLES, NodeKind, NodeRow, NodeStatus, Visible
 from govkernel.domain import BodyId, Name, NodeId, PortfolioId, ProjectId, SubjectId
 from govkernel.http import Bounds
 from govkernel.readmodels import ReadModel, as_of, decode_row, events_behind, views_of
@@ -59,7 +61,7 @@ from projections.application.gate_progress import GATE_PROGRESS
 from projections.application.inbox import INBOX, Wanted
 from projections.application.issues import ISSUES
 from projections.application.latest_reports import LATEST_REPORTS
-from projections.application.meetings import MEETINGS
+from projections.application.meetings import MEETINGS, MeetingState
 from projections.application.milestones import MILESTONES
 from projections.application.project_overview import PROJECT_OVERVIEW
 from projections.application.reviews import REVIEWS, ReviewState
@@ -177,6 +179,26 @@ def rows_of_streams(model: ReadModel[Any], bounds: Bounds, streams: Collection[U
     return select(rows).where(rows.c.stream.in_(sorted(set(streams))))
 
 
+async def nodes_held(
+    connection: AsyncConnection, holder: SubjectId, roles: Collection[Role], bounds: Bounds, zones: Zones, now: datetime
+) -> Visible:
+    """The nodes at which an account had one of these roles, as was known then, on the day there of this moment."""
+    role = as_of(ROLES, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("roles")
+    node = as_of(NODES, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("nodes")
+    today = local_date(node.c.portfolio, zones, now)
+    held = (
+        select(role.c.node)
+        .select_from(role.outerjoin(node, node.c.node == role.c.node))
+        .where(
+            role.c.holder == holder,
+            role.c.role.in_(sorted(each.value for each in roles)),
+            role.c.first_day <= today,
+            or_(role.c.last_day.is_(None), today <= role.c.last_day),
+        )
+    )
+    return Visible(False, frozenset(NodeId(each) for each in await connection.scalars(held)))
+
+
 def latest_reports(scope: Scope) -> Select[Any]:
     """The report of each project for its latest period; of two for the same end, the one drafted later."""
     rows = as_of(LATEST_REPORTS, as_of=scope.bounds.as_of, recorded_by=scope.bounds.recorded_by).subquery("reports")
@@ -206,6 +228,7 @@ def inbox_of(
     bounds = scope.bounds
     item = as_of(INBOX, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("inbox")
     review = as_of(REVIEWS, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("reviews")
+    meeting = as_of(MEETINGS, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("meetings")
 
     def holds(person: ColumnElement[Any], field: str) -> ColumnElement[bool]:
         return review.c.seats.contains(func.jsonb_build_array(func.jsonb_build_object(cast(field, Text), person)))
@@ -259,7 +282,11 @@ def inbox_of(
             conditions.append(cast(review.c.value["amount"].astext, Numeric) <= delegation.limit.amount)
         under.append((and_(*conditions), place))
     covering: ColumnElement[Any] = case(*((covers, literal(place)) for covers, place in under)) if under else null()
-    ends = func.coalesce(item.c.closes_at, literal(END_OF_DAYS, DateTime(timezone=True)))
+    # An answer is taken as long as votes are, and a day of which nobody has said when it is over is over at midnight.
+    limit = case((item.c.wanted == Wanted.ANSWER.value, review.c.closes_at))
+    midnight = func.timezone(zone_of(review.c.portfolio, zones), cast(item.c.due + 1, DateTime))
+    ends = func.coalesce(item.c.closes_at, limit, midnight, literal(END_OF_DAYS, DateTime(timezone=True)))
+    refers = _within(asker.refers, item.c.project, bounds, "refers")
     wanted = or_(
         mine,
         and_(item.c.wanted == Wanted.CONDITION.value, item.c.subject == asker.subject),
@@ -268,17 +295,71 @@ def inbox_of(
             review.c.state == ReviewState.OPEN.value,
             review.c.submitter == asker.subject,
         ),
-        and_(item.c.wanted == Wanted.ESCALATION.value, sits.exists()),
-        and_(item.c.wanted == Wanted.REFERRAL.value, _within(asker.refers, item.c.project, bounds, "refers")),
+        and_(item.c.wanted == Wanted.ESCALATION.value, or_(sits.exists(), and_(item.c.body.is_(None), refers))),
+        and_(item.c.wanted == Wanted.REFERRAL.value, refers),
+        and_(
+            item.c.wanted == Wanted.RESUBMISSION.value,
+            review.c.submitter == asker.subject,
+            not_(_brought_again(review, bounds)),
+            not_(_is_over(item.c.project, bounds)),
+        ),
+        and_(item.c.wanted == Wanted.ATTENDANCE.value, item.c.subject == asker.subject),
+        and_(
+            item.c.wanted == Wanted.DISPOSITION.value,
+            item.c.subject == asker.subject,
+            exists(
+                select(literal(1)).where(
+                    meeting.c.stream == item.c.stream, meeting.c.state == MeetingState.IN_SESSION.value
+                )
+            ),
+        ),
         and_(item.c.wanted == Wanted.REQUEST.value, _within(asker.prepares, item.c.project, bounds, "prepares")),
         *(covers for covers, _ in under),
     )
     query = (
         select(*item.c, ends.label("ends"), covering.label("under"))
-        .select_from(item.outerjoin(review, review.c.stream == item.c.stream))
-        .where(item.c.waiting_since.is_not(None), wanted, scope.covers(item.c.project))
+        .select_from(item.outerjoin(review, review.c.stream == func.coalesce(item.c.review, item.c.stream)))
+        .where(item.c.waiting_since.is_not(None), wanted, _asked_for(scope, item))
     )
     return query, ends
+
+
+def _asked_for(scope: Scope, item: Subquery) -> ColumnElement[bool]:
+    """What belongs to a project is asked for with it; what belongs to none, with its portfolio."""
+    if scope.node is None:
+        return scope.visible.covers(func.coalesce(item.c.project, item.c.portfolio))
+    return or_(scope.covers(item.c.project), and_(item.c.project.is_(None), item.c.portfolio == scope.node.node))
+
+
+def _brought_again(review: Subquery, bounds: Bounds) -> ColumnElement[bool]:
+    """Whether the gate of a review was put to voters once more after its end."""
+    later = as_of(REVIEWS, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("later_reviews")
+    return exists(
+        select(literal(1)).where(
+            later.c.project == review.c.project,
+            later.c.gate == review.c.gate,
+            later.c.submitted_at >= review.c.ended_at,
+            later.c.state != ReviewState.WITHDRAWN.value,
+        )
+    )
+
+
+def _is_over(project: ColumnElement[Any], bounds: Bounds) -> ColumnElement[bool]:
+    node = as_of(NODES, as_of=bounds.as_of, recorded_by=bounds.recorded_by).subquery("ended_nodes")
+    over = (NodeStatus.TERMINATED.value, NodeStatus.COMPLETED.value)
+    return exists(select(literal(1)).where(node.c.node == project, node.c.status.in_(over)))
+
+
+def zone_of(portfolio: ColumnElement[Any], zones: Zones) -> ColumnElement[str]:
+    """The name of the time zone of the portfolio in this column."""
+    by_name: dict[str, list[Any]] = {}
+    for each, zone in zones.items():
+        by_name.setdefault(str(zone), []).append(each)
+    universal = literal(str(UTC), Text)
+    if not by_name:
+        return universal
+    named = ((portfolio.in_(of_zone), literal(name, Text)) for name, of_zone in sorted(by_name.items()))
+    return case(*named, else_=universal)
 
 
 def local_date(portfolio: ColumnElement[Any], zones: Zones, moment: datetime) -> ColumnElement[date]:

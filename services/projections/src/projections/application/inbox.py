@@ -1,4 +1,4 @@
-"""What waits for whom: votes, answers, conditions to meet or to see to, reviews to refer, and requests to take up."""
+"""What waits for whom: to vote, answer, meet or see to conditions, refer, take up, bring again, attend and dispose."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -7,10 +7,10 @@ from enum import Enum
 from typing import Any, Final
 
 from govevents import approvals
-from govevents.approvals import Authority, Elector, OnLapse, Panel, ReviewKind
+from govevents.approvals import Authority, Elector, OnLapse, Outcome, Panel, ReviewKind
 from govevents.document import Recorded
 from govevents.values import value
-from govkernel.domain import BodyId, Code, PersonId, ProjectId, SubjectId, Text
+from govkernel.domain import BodyId, Code, PersonId, PortfolioId, ProjectId, ReviewId, SubjectId, Text
 from govkernel.readmodels import ReadModel
 
 
@@ -23,22 +23,27 @@ class Wanted(Enum):
     ESCALATION = "escalation"
     REFERRAL = "referral"
     REQUEST = "request"
+    RESUBMISSION = "resubmission"
+    ATTENDANCE = "attendance"
+    DISPOSITION = "disposition"
 
 
 @value
 class InboxItem:
     """Something that is wanted of somebody, since `waiting_since`; None while it isn't wanted, or is done already.
 
-    `subject` is None where it isn't an account that is asked: an answer is the submitter's to give, a review that
-    nobody is named for is referred, and a request taken up, by whoever may do that; a condition that lapsed into
-    escalation is for the members of a `body` to see to. `because` is why it is theirs.
+    `subject` is None where it isn't an account that is asked: an answer is the submitter's to give, and so is a gate
+    that was recycled to be brought again; a review that nobody is named for is referred, and a request taken up, by
+    whoever may do that; a condition that lapsed into escalation is for the members of a `body` to see to, or, where
+    none is named, for whoever may refer reviews. `because` is why it is theirs.
     A vote is for the `seat` of a person, by `authority`; `spoken_by` and `spoken_as` are of the vote that counts for
-    it, and `again` is why everyone was asked again. `closes_at` is the end of the voters' time, or of a condition's
-    day. `number` is that of a question or condition, `text` what it says. `kind` and `gate` are those that a request
-    names; what a review is about stands in the review.
+    it, and `again` is why everyone was asked again, or a meeting moved. `closes_at` is the end of the voters' time or
+    of a condition's day, or when a meeting begins. `number` is that of a question or condition, `text` what it says,
+    what a meeting is called, or why something is wanted. `review` is the item of an agenda whose disposition is wanted.
+    `portfolio`, `kind` and `gate` are those of a request or a meeting; what a review is about stands in the review.
     """
 
-    project: ProjectId
+    project: ProjectId | None
     wanted: Wanted
     waiting_since: datetime | None
     because: Text
@@ -55,15 +60,20 @@ class InboxItem:
     text: Text | None = None
     lapsed: OnLapse | None = None
     body: BodyId | None = None
+    review: ReviewId | None = None
+    portfolio: PortfolioId | None = None
     kind: ReviewKind | None = None
     gate: Code | None = None
 
 
 Rows = Mapping[str, InboxItem]
 
+CHAIR: Final = "chair"
+"""The key of what a meeting wants of its chair, until it is closed."""
+
 
 def evolve(rows: Rows, recorded: Recorded[Any]) -> Rows:
-    """One stream is one review or one request; what has ended leaves nothing waiting but its conditions."""
+    """One stream is one review, request or meeting; what has ended leaves waiting only what it asks for."""
     time = recorded.envelope.time
     match recorded.event:
         case approvals.ReviewSubmitted() as submitted:
@@ -91,12 +101,12 @@ def evolve(rows: Rows, recorded: Recorded[Any]) -> Rows:
             referral = InboxItem(project, Wanted.REFERRAL, time, "may refer reviews to a body", text=reason)
             return {**_besides_votes(rows), "referral": referral}
         case (
-            approvals.ReviewEscalated(project=project, to=Panel() as panel, closes_at=closes_at)
-            | approvals.ReviewReferred(project=project, to=panel, closes_at=closes_at)
+            approvals.ReviewEscalated(project=project, to=Panel() as panel, closes_at=closes_at, reason=reason)
+            | approvals.ReviewReferred(project=project, to=panel, closes_at=closes_at, reason=reason)
         ):
-            return {**_besides_votes(rows), **dict(_votes(project, panel.electorate, time, closes_at))}
+            return {**_besides_votes(rows), **dict(_votes(project, panel.electorate, time, closes_at, reason))}
         case approvals.ReviewConcluded() as concluded:
-            return dict(_conditions(concluded, time))
+            return {**dict(_conditions(concluded, time)), **dict(_resubmission(concluded, time))}
         case approvals.ReviewWithdrawn():
             return {}
         case approvals.ConditionClosed(condition=number) | approvals.ConditionWaived(condition=number):
@@ -113,20 +123,60 @@ def evolve(rows: Rows, recorded: Recorded[Any]) -> Rows:
                 waiting_since=time,
                 because="may prepare reviews of the project",
                 text=requested.reason,
+                portfolio=requested.portfolio,
                 kind=requested.kind,
                 gate=requested.gate,
             )
             return {"request": request}
         case approvals.ReviewRequestAccepted() | approvals.ReviewRequestDeclined():
             return {}
+        case approvals.MeetingScheduled(chair=chair, invitees=invitees) as scheduled:
+            of_chair = InboxItem(
+                project=None,
+                wanted=Wanted.ATTENDANCE,
+                waiting_since=time,
+                because="chair of the meeting",
+                subject=chair,
+                closes_at=scheduled.starts_at,
+                text=scheduled.title,
+                portfolio=scheduled.portfolio,
+            )
+            return _invited({CHAIR: of_chair}, invitees, time)
+        case approvals.InviteesChanged(invitees=invitees):
+            return _invited(rows, invitees, time)
+        case approvals.MeetingRescheduled(starts_at=starts_at, reason=reason):
+            return {
+                key: replace(each, waiting_since=time, closes_at=starts_at, again=reason)
+                if each.wanted is Wanted.ATTENDANCE
+                else each
+                for key, each in rows.items()
+            }
+        case approvals.AgendaSet(items=items):
+            return {**_besides(rows, Wanted.DISPOSITION), **dict(_dispositions(rows, items, time))}
+        case approvals.MeetingOpened():
+            return {
+                key: replace(each, waiting_since=time) if each.wanted is Wanted.DISPOSITION else each
+                for key, each in rows.items()
+            }
+        case approvals.AttendanceRecorded(attendee=attendee):
+            return {key: each for key, each in rows.items() if key != f"attendance/{attendee}"}
+        case approvals.ItemDisposed(review=review):
+            key = f"disposition/{review}"
+            return {**rows, key: replace(rows[key], waiting_since=None)}
+        case approvals.MeetingClosed() | approvals.MeetingCancelled():
+            return {}
         case _:
             return rows
 
 
 def _votes(
-    project: ProjectId, electorate: tuple[Elector, ...], since: datetime | None, closes_at: datetime | None
+    project: ProjectId,
+    electorate: tuple[Elector, ...],
+    since: datetime | None,
+    closes_at: datetime | None,
+    reason: Text | None = None,
 ) -> Iterator[tuple[str, InboxItem]]:
-    """A row for each seat's holder and for each of their alternates."""
+    """A row for each seat's holder and for each of their alternates; `reason` is why another panel is asked."""
     for seat in electorate:
         voices = [(seat.subject, seat.person, Authority.OWN)]
         voices += [(other.subject, other.person, Authority.ALTERNATE) for other in seat.alternates]
@@ -143,6 +193,7 @@ def _votes(
                     seat=seat.person,
                     authority=authority,
                     closes_at=closes_at,
+                    text=reason,
                 ),
             )
 
@@ -165,7 +216,11 @@ def _without(item: InboxItem, person: PersonId, time: datetime) -> InboxItem:
 
 
 def _besides_votes(rows: Rows) -> Rows:
-    return {key: each for key, each in rows.items() if each.wanted not in (Wanted.VOTE, Wanted.REFERRAL)}
+    return _besides(rows, Wanted.VOTE, Wanted.REFERRAL)
+
+
+def _besides(rows: Rows, *wanted: Wanted) -> Rows:
+    return {key: each for key, each in rows.items() if each.wanted not in wanted}
 
 
 def _conditions(concluded: approvals.ReviewConcluded, time: datetime) -> Iterator[tuple[str, InboxItem]]:
@@ -187,18 +242,58 @@ def _conditions(concluded: approvals.ReviewConcluded, time: datetime) -> Iterato
 
 
 def _escalated(lapsed: InboxItem, body: BodyId | None, time: datetime) -> Iterator[tuple[str, InboxItem]]:
-    if lapsed.lapsed is OnLapse.ESCALATION and body is not None:
+    if lapsed.lapsed is OnLapse.ESCALATION:
         because = "member of the body that sees to a condition which was not met"
+        if body is None:
+            because = "may refer reviews to a body, where no body is named to see to a condition which was not met"
         yield (
             f"escalation/{lapsed.number}",
             replace(lapsed, wanted=Wanted.ESCALATION, waiting_since=time, because=because, subject=None, body=body),
         )
 
 
+def _resubmission(concluded: approvals.ReviewConcluded, time: datetime) -> Iterator[tuple[str, InboxItem]]:
+    if concluded.kind is ReviewKind.GATE and concluded.outcome is Outcome.RECYCLE:
+        because, why = "submitter of the review that recycled the gate", concluded.because
+        yield "resubmission", InboxItem(concluded.project, Wanted.RESUBMISSION, time, because, text=why)
+
+
+def _invited(rows: Rows, invitees: tuple[SubjectId, ...], time: datetime) -> Rows:
+    """The chair and those who are invited, each since they first were."""
+    chair = rows[CHAIR]
+    others = {
+        f"attendance/{each}": replace(chair, subject=each, because="invited to the meeting", waiting_since=time)
+        for each in invitees
+        if each != chair.subject
+    }
+    known = {key: rows.get(key, each) for key, each in others.items()}
+    return {**_besides(rows, Wanted.ATTENDANCE), CHAIR: chair, **known}
+
+
+def _dispositions(
+    rows: Rows, items: tuple[approvals.AgendaItem, ...], time: datetime
+) -> Iterator[tuple[str, InboxItem]]:
+    """A row for each item of an agenda, which the chair is to dispose of; what was disposed of stays so."""
+    chair = rows[CHAIR]
+    for item in items:
+        key = f"disposition/{item.review}"
+        asked = InboxItem(
+            project=item.project,
+            wanted=Wanted.DISPOSITION,
+            waiting_since=time,
+            because=chair.because,
+            subject=chair.subject,
+            text=chair.text,
+            review=item.review,
+            portfolio=chair.portfolio,
+        )
+        yield key, rows.get(key, asked)
+
+
 INBOX: Final = ReadModel(
     name="inbox",
     service="approvals",
-    version=1,
+    version=2,
     row=InboxItem,
     events=(
         approvals.ReviewSubmitted,
@@ -218,6 +313,15 @@ INBOX: Final = ReadModel(
         approvals.ReviewRequested,
         approvals.ReviewRequestAccepted,
         approvals.ReviewRequestDeclined,
+        approvals.MeetingScheduled,
+        approvals.MeetingRescheduled,
+        approvals.InviteesChanged,
+        approvals.AgendaSet,
+        approvals.MeetingOpened,
+        approvals.AttendanceRecorded,
+        approvals.ItemDisposed,
+        approvals.MeetingClosed,
+        approvals.MeetingCancelled,
     ),
     evolve=evolve,
     indexes=(("subject",), ("seat",), ("wanted",)),
