@@ -1,6 +1,7 @@
 """Gate meetings over HTTP: planned, invited to, held over three projects, minuted, closed."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +12,8 @@ from tests.support.nodes import heard_portfolio, heard_project
 from tests.support.services import done, person, problem, subject
 
 from govevents.approvals import Role
+from govevents.projects import GateBreached
+from govkernel.domain import PortfolioId
 
 CALENDAR = "text/calendar; charset=utf-8"
 MARCH = {"starts_at": "2027-03-01T22:00:00Z", "ends_at": "2027-03-01T23:00:00Z", "place": "Room 4"}
@@ -139,6 +142,69 @@ async def test_three_projects_in_one_sitting(room: Room) -> None:
         ("Sol", "present", False),
     ]
     await sitting.refused("minutes", {"text": "More."}, "meeting-is-closed")
+
+
+async def test_the_agenda_names_whose_votes_are_missing_and_who_is_there_to_cast_them(room: Room) -> None:
+    review = await room.opened()
+    for name, role in (("dee", Role.APPROVER), ("fay", Role.VIEWER)):
+        await register(room.service, name)
+        await room.service.assign(name, role, room.portfolio)
+    delegations = {}
+    for by, to in (("cy", "dee"), ("bo", "dee"), ("cy", "sol"), ("cy", "fay"), ("cy", "ana")):
+        days = {"first_day": "2020-01-01", "last_day": "2099-12-31"}
+        body = {"delegate": str(subject(to)), "node": room.portfolio, "reason": "Away.", **days}
+        granted = await (await room.as_(by)).post("/delegations", json=body)
+        delegations[by, to] = str(done(granted, 201)["stream"])
+    sitting = await begun(room, [review])
+    for name in ("ana", "dee", "sol", "fay"):
+        await sitting.post("attendances", {"attendee": str(subject(name)), "attendance": "present"})
+    await sitting.post("attendances", {"attendee": str(subject("cy")), "attendance": "apologies"})
+
+    async def silent() -> dict[str, Any]:
+        (item,) = (await sitting.shown())["agenda"]
+        counts = (item["still_to_vote"], item["still_to_vote_present"], item["quorum_in_reach"])
+        return {"counts": counts, **{each["name"]: each for each in item["silent"]}}
+
+    def who(seat: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+        return [(each["name"], each["authority"], each["delegation"]) for each in seat["voices"]]
+
+    shown = await silent()
+    assert shown["counts"] == (3, 2, True), "Dee has one voice, for Bo or for Cy"
+    assert who(shown["Ana"]) == [("Ana", "own", None)]
+    assert who(shown["Bo"]) == [("Dee", "delegate", delegations["bo", "dee"])]
+    # Sol is the sponsor, Fay may not vote at all, and Ana has a seat herself.
+    assert who(shown["Cy"]) == [("Dee", "delegate", delegations["cy", "dee"])]
+    assert [shown[name]["attendance"] for name in ("Ana", "Bo", "Cy")] == ["present", None, "apologies"]
+    done(await room.vote(review, "dee", seen=2, delegation=delegations["cy", "dee"]))
+    shown = await silent()
+    assert (shown["counts"], set(shown)) == ((2, 1, True), {"counts", "Ana", "Bo"})
+    assert who(shown["Bo"]) == [], "Dee has spoken"
+    await sitting.post("attendances", {"attendee": str(subject("ana")), "attendance": "absent"})
+    assert (await silent())["counts"] == (2, 0, False)
+
+
+async def test_the_agenda_says_what_is_the_matter_with_a_review_that_is_not_ready(room: Room) -> None:
+    condition = {
+        "text": "Obtain the permit.",
+        "owner": str(subject("max")),
+        "due": "2099-05-31",
+        "shown_by": "The permit.",
+        "on_lapse": "reminder",
+    }
+    before = await room.opened()
+    done(await room.vote(before, "ana", seen=2, choice="approve_with_conditions", conditions=[condition]))
+    done(await room.vote(before, "bo", seen=3))
+    began = date(2026, 3, 2)
+    told = GateBreached(PortfolioId(UUID(room.portfolio)), "planning", "G1", began, subject("aud"), "Diggers on site.")
+    await room.service.hear(room.project_stream.event(told))
+    permit = {"code": "permit", "text": "The permit is there.", "need": "must", "evidence_kinds": ["permit"]}
+    done(await (await room.as_("pia")).post("/gate-policies", json=room.policy(criteria=[permit])))
+    review = await room.opened()
+    (item,) = (await (await begun(room, [review])).shown())["agenda"]
+    assert item["ready"] is False
+    assert ("permit", "no") in [(each["code"], each["met"]) for each in item["findings"]]
+    assert [(each["phase"], each["gate"]) for each in item["breaches"]] == [("planning", "G1")]
+    assert item["open_conditions"] == [{"review": before, "condition": 1}]
 
 
 async def test_a_meeting_does_not_close_with_an_item_left_open_or_nothing_minuted(room: Room) -> None:

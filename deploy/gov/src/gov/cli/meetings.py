@@ -80,6 +80,20 @@ def show(meeting: Meeting, *, as_: options.As = options.ADMINISTRATOR, json: opt
             for each in found["agenda"]
         ),
     )
+    output.table(
+        "Votes missing",
+        ("item", "seat of", "attendance", "may be cast now by"),
+        (
+            (
+                each["number"],
+                seat["name"] or seat["subject"],
+                seat["attendance"],
+                ", ".join(f"{voice['name'] or voice['subject']} ({voice['authority']})" for voice in seat["voices"]),
+            )
+            for each in found["agenda"]
+            for seat in each["silent"]
+        ),
+    )
     people = ((each["name"] or each["subject"], each["attendance"]) for each in found["attendance"])
     output.table("Attendance", ("who", "attendance"), people)
     minutes = ((each["number"], each["text"], each["corrected_by"]) for each in found["minutes"])

@@ -147,6 +147,18 @@ def delegations(wanted: Iterable[Link], visible: Visible, caller: SubjectId) -> 
     return query
 
 
+async def delegations_to(engine: AsyncEngine, persons: Collection[PersonId]) -> tuple[UUID, ...]:
+    """The delegations that were granted to any account of these people."""
+    accounts = select(directory.c.subject).where(directory.c.person.in_(set(persons)))
+    query = (
+        select(stream_links.c.stream)
+        .where(stream_links.c.kind == DELEGATED_TO, stream_links.c.target.in_(accounts))
+        .order_by(stream_links.c.stream)
+    )
+    async with engine.connect() as connection:
+        return tuple(await connection.scalars(query))
+
+
 def _with_link(kind: str, target: UUID) -> Select[Any]:
     return select(stream_links.c.stream).where(stream_links.c.kind == kind, stream_links.c.target == target)
 

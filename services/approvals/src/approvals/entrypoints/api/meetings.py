@@ -1,6 +1,6 @@
 """Gate meetings: planned, invited to, held, minuted and closed, over several projects in one sitting."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, assert_never
 from uuid import UUID
@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field
 from approvals.adapters import queries
 from approvals.adapters.queries import Entry
 from approvals.application.electorate import PersonNotKnown
+from approvals.application.voices import Voice, most_at_once, silent_seats, voices
 from approvals.domain.body import BodyNotKnown
+from approvals.domain.delegation import DELEGATION, Delegation
 from approvals.domain.meeting import (
     MEETING,
     MEETING_OF,
@@ -59,6 +61,7 @@ from approvals.domain.meeting import (
 )
 from approvals.domain.review import (
     REVIEW,
+    Acting,
     Ballot,
     Concluded,
     Draft,
@@ -71,7 +74,6 @@ from approvals.domain.review import (
     ReviewNotOpen,
     Submitted,
     Withdrawn,
-    seats,
     tally,
 )
 from approvals.entrypoints.api.edge import (
@@ -91,6 +93,8 @@ from approvals.entrypoints.api.reviews import STATES as REVIEW_STATES
 from govevents.approvals import (
     AgendaItem,
     Attendance,
+    AttendanceRecorded,
+    Authority,
     Breach,
     ConditionOf,
     Disposition,
@@ -101,7 +105,7 @@ from govevents.approvals import (
     Seen,
     Tally,
 )
-from govkernel.access import NodeKind, node_of
+from govkernel.access import NodeKind, day_in, node_of
 from govkernel.domain import BodyId, Code, Name, NodeId, PersonId, PortfolioId, ProjectId, ReviewId, SubjectId, Text
 from govkernel.http import Ask, Body, Call, NoBody, Page
 from govkernel.http.calendar import CalendarDocument, Method, Participant, calendar
@@ -110,6 +114,7 @@ from govkernel.ledger import Head, Intent
 
 KEEP: Final = "meeting.keep"
 CHAIR: Final = "meeting.chair"
+VOTE: Final = "review.vote"
 TIME_ZONES: Final = available_timezones() - {"localtime", "Factory"}
 FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 9998
@@ -203,12 +208,34 @@ class PersonView(BaseModel):
     name: str | None
 
 
+class VoiceView(PersonView):
+    """Somebody at the meeting who may vote for a seat now, with this account, and by what authority.
+
+    `delegation` is the one to vote under, null for whoever is no delegate.
+    """
+
+    authority: Authority
+    delegation: UUID | None
+
+
+class SilentSeatView(PersonView):
+    """A seat that has not spoken: whose it is, whether they take part, and who of the meeting may vote for it now.
+
+    `attendance` is null where none is recorded.
+    """
+
+    veto: bool
+    attendance: Attendance | None
+    voices: list[VoiceView]
+
+
 class AgendaItemView(BaseModel):
     """A review on the agenda: how it stands, what is the matter with it, and what the meeting did with it.
 
-    `quorum_met` says that enough votes are cast. `still_to_vote` counts the seats that have not spoken, and
-    `still_to_vote_present` those of them whose holder or alternate takes part in the meeting. What a review that is
-    only drafted has not come to yet is null.
+    `quorum_met` says that enough votes are cast, `quorum_in_reach` that they are together with those that people at
+    the meeting could cast now. `still_to_vote` counts the seats that have not spoken, which are `silent`, and
+    `still_to_vote_present` for how many of them people at the meeting could vote together, each for one. What a review
+    that is only drafted has not come to yet is null.
     """
 
     number: int
@@ -233,6 +260,8 @@ class AgendaItemView(BaseModel):
     quorum_met: bool | None = None
     still_to_vote: int | None = None
     still_to_vote_present: int | None = None
+    quorum_in_reach: bool | None = None
+    silent: list[SilentSeatView] = []
     outcome: Outcome | None = None
     disposition: Disposition | None = None
     decision: Seen | None = None
@@ -520,7 +549,9 @@ async def get_invitation(ask: Ask, meeting: UUID) -> CalendarDocument:
         await ask.require(KEEP, NodeId(state.plan.scheduled.portfolio))
     ask.tag(meeting, loaded.head.version)
     known = await queries.entries(ask.runtime.engine, invited)
-    items = [await _agenda_item(ask, number, item, state) for number, item in enumerate(state.plan.agenda, start=1)]
+    items = [
+        (await _agenda_item(ask, number, item, state))[0] for number, item in enumerate(state.plan.agenda, start=1)
+    ]
     plan, cancelled = state.plan, isinstance(state, Cancelled)
     zone = ZoneInfo(plan.scheduled.time_zone)
     attendees = [_participant(known, each) for each in invited]
@@ -627,10 +658,20 @@ async def _meeting_view(ask: Ask, meeting: UUID, state: Scheduled | InSession | 
     known = await queries.entries(ask.runtime.engine, [*invited, *(each.attendee for each in attendance)])
     minutes = proceedings.minutes if proceedings else ()
     corrected = {minute.corrects: minute.number for minute in minutes if minute.corrects is not None}
+    there = present(proceedings) if proceedings else frozenset()
+    delegations = await _delegations_to(ask, there)
+    agenda = []
+    for number, item in enumerate(state.plan.agenda, start=1):
+        view, review = await _agenda_item(ask, number, item, state)
+        ballot = _ballot(review)
+        if ballot is not None:
+            found = await _voices_at(ask, item, review, there, delegations)
+            view = view.model_copy(update=_standing(ballot, found) | await _silent(ask, ballot, found, attendance))
+        agenda.append(view)
     return MeetingView(
         **dict(_summary(meeting, state, known)),
         invitees=[PersonView(subject=each, name=name_in(known, each)) for each in state.plan.invitees],
-        agenda=[await _agenda_item(ask, number, item, state) for number, item in enumerate(state.plan.agenda, start=1)],
+        agenda=agenda,
         attendance=[
             AttendanceView(
                 subject=each.attendee,
@@ -665,7 +706,8 @@ def _proceedings(state: Scheduled | InSession | Closed | Cancelled) -> Proceedin
 
 async def _agenda_item(
     ask: Ask, number: int, item: AgendaItem, meeting: Scheduled | InSession | Closed | Cancelled
-) -> AgendaItemView:
+) -> tuple[AgendaItemView, Review]:
+    """What the agenda says of an item besides its votes, and the item's review."""
     state = (await ask.runtime.ledger.load(REVIEW, item.review)).state
     assert not isinstance(state, NotDrafted), "only a review that was drafted is on an agenda"
     facts = await queries.project_facts(ask.runtime.engine, NodeId(item.project))
@@ -687,9 +729,7 @@ async def _agenda_item(
         decision=disposed.decision if disposed else None,
         remark=disposed.remark if disposed else None,
     )
-    ballot = _ballot(state)
-    there = present(proceedings) if proceedings else frozenset()
-    return view if ballot is None else view.model_copy(update=_standing(ballot, there))
+    return view, state
 
 
 def _ballot(state: Review) -> Ballot | None:
@@ -702,12 +742,9 @@ def _ballot(state: Review) -> Ballot | None:
             assert_never(state)
 
 
-def _standing(ballot: Ballot, there: Iterable[PersonId]) -> dict[str, Any]:
+def _standing(ballot: Ballot, found: Sequence[Voice]) -> dict[str, Any]:
     """What lies before the voters, and how far they have come."""
-    counted = tally(ballot)
-    silent = [seat for seat in seats(ballot) if seat.person not in ballot.votes]
-    may_speak = set(there) - ballot.recused.keys()
-    at_hand = [seat for seat in silent if {seat.person, *(each.person for each in seat.alternates)} & may_speak]
+    counted, cast, at_hand = tally(ballot), len(ballot.votes), most_at_once(found)
     return {
         "proposed": ballot.submitted.proposed,
         "ready": ballot.ready,
@@ -717,8 +754,74 @@ def _standing(ballot: Ballot, there: Iterable[PersonId]) -> dict[str, Any]:
         "closes_at": ballot.closes_at,
         "tally": counted,
         "votes_needed": counted.votes_needed,
-        "votes_cast": len(ballot.votes),
-        "quorum_met": len(ballot.votes) >= counted.votes_needed,
-        "still_to_vote": len(silent),
-        "still_to_vote_present": len(at_hand),
+        "votes_cast": cast,
+        "quorum_met": cast >= counted.votes_needed,
+        "quorum_in_reach": cast + at_hand >= counted.votes_needed,
+        "still_to_vote": len(silent_seats(ballot)),
+        "still_to_vote_present": at_hand,
+    }
+
+
+async def _delegations_to(ask: Ask, people: frozenset[PersonId]) -> Sequence[tuple[Delegation, Seen]]:
+    """Every delegation that was granted to one of these people, on any of their accounts."""
+    found = []
+    for stream in await queries.delegations_to(ask.runtime.engine, people):
+        loaded = await ask.runtime.ledger.load(DELEGATION, stream)
+        assert loaded.head.hash is not None, "a stream that is linked to exists"
+        found.append((loaded.state, Seen(str(stream), loaded.head.version, loaded.head.hash.hex())))
+    return found
+
+
+async def _voices_at(
+    ask: Ask,
+    item: AgendaItem,
+    review: Review,
+    there: frozenset[PersonId],
+    delegations: Sequence[tuple[Delegation, Seen]],
+) -> tuple[Voice, ...]:
+    """The votes that people at the meeting could cast now, and have the right to."""
+    project = NodeId(item.project)
+    facts = await queries.project_facts(ask.runtime.engine, project)
+    if facts is None:
+        return ()
+    nodes, today = frozenset(facts.nodes_above), day_in(facts.time_zone, ask.now)
+    acting = [Acting(state, seen, nodes) for state, seen in delegations]
+    found = []
+    for voice in voices(review, there, acting, today=today, at=ask.now):
+        (decision,) = await ask.runtime.authority.decide(
+            subject=voice.voter, actions=(VOTE,), node=project, administrator=False, now=ask.now
+        )
+        if decision.allowed:
+            found.append(voice)
+    return tuple(found)
+
+
+async def _silent(
+    ask: Ask, ballot: Ballot, found: Sequence[Voice], attendance: Sequence[AttendanceRecorded]
+) -> dict[str, Any]:
+    """Whose votes are missing, and who could cast them."""
+    seats_out = silent_seats(ballot)
+    accounts = [*(seat.subject for seat in seats_out), *(voice.voter for voice in found)]
+    known = await queries.entries(ask.runtime.engine, accounts)
+    recorded = {each.person: each.attendance for each in attendance}
+    return {
+        "silent": [
+            SilentSeatView(
+                subject=seat.subject,
+                name=name_in(known, seat.subject),
+                veto=seat.veto,
+                attendance=recorded.get(seat.person),
+                voices=[
+                    VoiceView(
+                        subject=voice.voter,
+                        name=name_in(known, voice.voter),
+                        authority=voice.authority,
+                        delegation=voice.delegation,
+                    )
+                    for voice in found
+                    if voice.seat == seat.person
+                ],
+            )
+            for seat in seats_out
+        ]
     }
