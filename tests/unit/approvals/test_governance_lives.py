@@ -32,7 +32,7 @@ from govevents.approvals import AtTimeLimit, Choice, Duty, Electorate, Outcome, 
 from govevents.document import Envelope, Origin, Recorded
 from govkernel.domain import Aggregate, Link, Money, NodeId, Reaction, Refusal
 
-PEOPLE: Final = ("ana", "bo", "cy", "dee", "max", "sol", "sam")
+PEOPLE: Final = ("ana", "bo", "cy", "dee", "max", "sol", "sam", "eli", "fay")
 NODES: Final = frozenset({PROJECT_NODE, PORTFOLIO_NODE})
 POLICY: Final = gate_policy.stream_of(PORTFOLIO, ReviewKind.GATE, "G2")
 ENDED: Final = project_reviews.stream_of(PROJECT)
@@ -121,6 +121,7 @@ class GovernanceLives(RuleBasedStateMachine):
         for name in ("ana", "bo", "cy"):
             self.appoint("board", name, None)
         self.appoint("board", "dee", "ana")
+        self.appoint("board", "eli", "bo")
         self.appoint("council", "dee", None)
         if furnished:
             usual = Policy((), (), "board", (), False, None, Quorum(1, Decimal("0.5")), Rule.MAJORITY, None, None)
@@ -405,7 +406,7 @@ class GovernanceLives(RuleBasedStateMachine):
         limit=st.sampled_from([None, None, Decimal(99), Decimal(100)]),
     )
     def delegate(self, by: str, to: str, limit: Decimal | None) -> None:
-        if len(self.delegations) == 5:
+        if len(self.delegations) == 12:
             return
         stream = uuid5(NAMESPACE_DNS, f"delegation.{len(self.delegations)}")
         day, last = self.now.date(), self.now.date() + timedelta(30)
@@ -556,6 +557,25 @@ class GovernanceLives(RuleBasedStateMachine):
         for seat, choice in zip(self.plain.sitting.seats, choices, strict=False):
             if self.plain.state == "open":
                 self.vote(seat.holder, seat.account_of(seat.holder) != seat.holder, choice, None, False)
+
+    @precondition(lambda self: self.plain is not None and self.plain.state == "open" and self.plain.sitting.seats)
+    @rule(
+        by_alternates=st.booleans(),
+        others=st.permutations(["fay", "sam", "dee", "eli"]),
+        choices=st.lists(st.sampled_from([Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN]), min_size=1, max_size=4),
+    )
+    def others_speak_for_them(self, by_alternates: bool, others: list[str], choices: list[Choice]) -> None:
+        assert self.plain is not None
+        for seat, other, choice in zip(self.plain.sitting.seats, others, choices, strict=False):
+            if self.plain.state != "open":
+                return
+            if by_alternates and seat.alternates:
+                self.vote(seat.alternates[0], False, choice, None, False)
+                continue
+            self.delegate(seat.holder, other, None)
+            granted = [(each.by, each.to) for each in self.delegations.values()]
+            if (seat.holder, other) in granted:
+                self.vote(other, False, choice, granted.index((seat.holder, other)), False)
 
     @precondition(lambda self: self.plain is not None and self.plain.state == "open")
     @rule(name=st.sampled_from(PEOPLE))
