@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from tests.support.services import Service
+from tests.support.services import Served
 from tests.support.streams import Stream
 
 from govevents.projects import Charter, PortfolioRegistered, ProjectRegistered
@@ -11,7 +11,7 @@ from govkernel.domain import NodeId, PortfolioId
 SILENT_CHARTER = Charter("Replace the main.", None, None, None)
 
 
-async def heard_portfolio(service: Service, name: str = "Water", *, time_zone: str = "Australia/Melbourne") -> str:
+async def heard_portfolio(service: Served, name: str = "Water", *, time_zone: str = "Australia/Melbourne") -> str:
     """A portfolio in AUD that the service has heard of; its id."""
     stream = Stream("projects")
     await service.hear(stream.event(PortfolioRegistered(name, "AUD", time_zone)))
@@ -19,7 +19,7 @@ async def heard_portfolio(service: Service, name: str = "Water", *, time_zone: s
 
 
 async def heard_project(
-    service: Service, portfolio: str, *, reference: str = "P-1", charter: Charter = SILENT_CHARTER
+    service: Served, portfolio: str, *, reference: str = "P-1", charter: Charter = SILENT_CHARTER
 ) -> Stream:
     """A project at the top of a portfolio that the service has heard of; its stream, to say more of it."""
     stream, own = Stream("projects"), PortfolioId(UUID(portfolio))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 import httpx2
@@ -66,6 +66,23 @@ def definition_of(service: str) -> ServiceDefinition:
     assert len(found) == 1, f"{module.__name__} wires one service together, as a constant of the module"
     assert found[0].name == service
     return found[0]
+
+
+class Served(Protocol):
+    """A service that answers over HTTP, and can be let hear what others say."""
+
+    @property
+    def root(self) -> httpx2.AsyncClient:
+        """A client with the first administrator's token."""
+
+    async def client(self, name: str) -> httpx2.AsyncClient:
+        """A client with a person's token."""
+
+    async def hear(self, *heard: Recorded[Any]) -> None:
+        """Let the service have what other services have said."""
+
+    async def follow_itself(self) -> None:
+        """Let the service have what it has said itself."""
 
 
 @dataclass

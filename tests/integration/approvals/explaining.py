@@ -31,7 +31,10 @@ History = Sequence[Recorded[Any]]
 
 @dataclass(frozen=True)
 class Told:
-    """What somebody asked of a review, and what they were told; `seen` is the version they said to have seen."""
+    """What somebody asked of a review, and what they were told; `seen` is the version they said to have seen.
+
+    `at` is when it was by the demo clock, None where they asked by the real one.
+    """
 
     who: str
     noun: str
@@ -39,6 +42,7 @@ class Told:
     seen: int | None
     status: int
     said: Mapping[str, Any]
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,7 @@ def _asked(
     one: Told, past: Past, delegations: Mapping[str, History], nodes: frozenset[NodeId]
 ) -> Iterator[reviews.Command]:
     """The commands that a request can have been: a delegation may have been at any of its versions."""
-    at = past.history[-1].envelope.time
+    at = one.at or past.history[-1].envelope.time
     account, natural = subject(one.who), person(one.who)
     match one.noun:
         case "votes":

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx2
 from tests.support.nodes import heard_portfolio, heard_project
-from tests.support.services import Service, done, subject
+from tests.support.services import Served, Service, done, subject
 from tests.support.streams import Stream
 
 from govevents.approvals import Role
@@ -40,10 +40,9 @@ DAY: Final = "2020-01-01"
 
 
 @dataclass
-class Room:
-    """Where a project's gates are decided. `project` can be heard to say more."""
+class Place:
+    """Where a project's gates are decided. `project_stream` can be let say more."""
 
-    service: Service
     portfolio: str
     project_stream: Stream
     board: str
@@ -52,10 +51,6 @@ class Room:
     def project(self) -> str:
         """The project's id."""
         return str(self.project_stream.stream)
-
-    async def as_(self, name: str) -> httpx2.AsyncClient:
-        """A client with a person's token."""
-        return await self.service.client(name)
 
     def policy(self, **changed: Any) -> dict[str, Any]:
         """The policy of gate G1, as a body."""
@@ -69,14 +64,25 @@ class Room:
         }
         return {**body, **changed}
 
-    async def publish(self, **changed: Any) -> dict[str, Any]:
-        """The PMO publishes a policy that differs from the usual as said."""
-        return dict(done(await (await self.as_("pia")).post("/gate-policies", json=self.policy(**changed)), 201))
-
     def question(self, **changed: Any) -> dict[str, Any]:
         """A review of gate G1, as a body."""
         body = {"project": self.project, "kind": "gate", "gate": "G1", "question": "May it begin?"}
         return {**body, "evidence": [EVIDENCE], **changed}
+
+
+@dataclass
+class Room(Place):
+    """The place in a service that runs within the test."""
+
+    service: Service
+
+    async def as_(self, name: str) -> httpx2.AsyncClient:
+        """A client with a person's token."""
+        return await self.service.client(name)
+
+    async def publish(self, **changed: Any) -> dict[str, Any]:
+        """The PMO publishes a policy that differs from the usual as said."""
+        return dict(done(await (await self.as_("pia")).post("/gate-policies", json=self.policy(**changed)), 201))
 
     async def drafted(self, **changed: Any) -> str:
         """A review that the project's manager has prepared; its id."""
@@ -115,19 +121,19 @@ class Room:
         return [recorded.event for recorded in await self.service.runtime.ledger.events(UUID(review))]
 
 
-async def register(service: Service, who: str, account: str | None = None, **changed: Any) -> dict[str, Any]:
+async def register(service: Served, who: str, account: str | None = None, **changed: Any) -> dict[str, Any]:
     """Put a person's account into the directory."""
     body = {"subject": str(subject(account or who)), "name": who.title(), "email": f"{who}@example.org", **changed}
     return dict(done(await service.root.post("/directory", json=body)))
 
 
-async def assign(service: Service, name: str, role: Role, node: str, **changed: Any) -> httpx2.Response:
+async def assign(service: Served, name: str, role: Role, node: str, **changed: Any) -> httpx2.Response:
     """Give a person a role at a node, over the API."""
     body = {"holder": str(subject(name)), "role": role.value, "node": node, "first_day": DAY, **changed}
     return await service.root.post("/role-assignments", json=body)
 
 
-async def furnished(service: Service) -> Room:
+async def furnish(service: Served) -> Place:
     """A portfolio with PEOPLE, a board that decides on everything, its bands, and the policy of gate G1."""
     portfolio = await heard_portfolio(service)
     project = await heard_project(service, portfolio, charter=CHARTER)
@@ -142,6 +148,12 @@ async def furnished(service: Service) -> Room:
         done(await pmo.post(f"/bodies/{board}/members", json=seat))
     bands = {"portfolio": portfolio, "bands": [{"body": board, "upper": None, "inclusive": False}]}
     done(await pmo.post("/value-bands", json=bands), 201)
-    room = Room(service, portfolio, project, board)
-    await room.publish()
-    return room
+    place = Place(portfolio, project, board)
+    done(await pmo.post("/gate-policies", json=place.policy()), 201)
+    return place
+
+
+async def furnished(service: Service) -> Room:
+    """What `furnish` brings in, in a service that runs within the test."""
+    place = await furnish(service)
+    return Room(place.portfolio, place.project_stream, place.board, service)
