@@ -266,6 +266,25 @@ async def test_the_body_that_the_policy_names_decides_what_the_electorate_does_n
     done(await room.vote(review, "con", seen=4, choice="reject"))
 
 
+async def test_the_vote_that_sent_a_review_up_sent_again_without_its_key_is_no_error(room: Room) -> None:
+    pmo = await room.as_("pia")
+    council = str(done(await pmo.post("/bodies", json={"portfolio": room.portfolio, "name": "Council"}), 201)["stream"])
+    for name in ("con", "vic"):
+        seat = {"member": str(subject(name)), "first_day": "2020-01-01"}
+        done(await pmo.post(f"/bodies/{council}/members", json=seat))
+    await room.publish(gate="G7", escalate_to=council)
+    review = await room.opened(gate="G7")
+    for number, name in enumerate(("ana", "bo"), start=2):
+        done(await room.vote(review, name, seen=number, choice="abstain"))
+    basis = (await room.service.runtime.ledger.events(UUID(review)))[1]
+    claims = [{"stream": review, "version": 2, "hash": basis.hash.hex()}]
+    sent = {"choice": "abstain", "claims": claims}
+    assert len(done(await room.vote(review, "cy", seen=4, **sent))["events"]) == 2
+    assert (await room.shown(review))["body"] == council
+    assert done(await room.vote(review, "cy", seen=6, **sent))["events"] == []
+    problem(await room.vote(review, "cy", seen=6, choice="abstain"), 403, "not-an-elector")
+
+
 async def test_conditions_keep_to_the_terms_of_the_policy(room: Room) -> None:
     await room.publish(
         gate="G8", conditions={"most": 1, "longest_days": 30, "lapses": ["reminder"], "reminder_days": []}

@@ -92,6 +92,13 @@ async def test_a_vote_can_be_changed_while_the_review_is_open_and_repeated_witho
     assert (shown["tally"]["approve"], shown["tally"]["reject"]) == (1, 0)
 
 
+async def test_the_vote_that_decided_sent_again_without_its_key_is_no_error(room: Room) -> None:
+    review = await room.opened()
+    done(await room.vote(review, "ana", seen=2))
+    assert len(done(await room.vote(review, "bo", seen=3))["events"]) == 2
+    assert done(await room.vote(review, "bo", seen=5))["events"] == []
+
+
 async def test_the_same_vote_sent_twice_with_its_key_is_answered_from_the_record(room: Room) -> None:
     review = await room.opened()
     client = await room.as_("ana")

@@ -131,6 +131,24 @@ async def test_a_voter_keeps_out_and_the_alternate_takes_the_seat(room: Room) ->
     assert (await room.shown(review))["outcome"] == "go"
 
 
+async def test_a_delegate_declares_a_conflict_before_voting_and_then_votes_by_no_path(room: Room) -> None:
+    review = await room.opened()
+    delegation = await delegate(room, "ana", "con")
+    conflict = {"account": str(subject("con")), "reason": "My firm bids for it."}
+    done(await (await room.as_("pia")).post(f"/reviews/{review}/recusals", json=conflict))
+    (recusal,) = (await room.shown(review))["recusals"]
+    assert (recusal["name"], recusal["recused_by"], recusal["reason"]) == (
+        "Con",
+        str(subject("pia")),
+        conflict["reason"],
+    )
+    problem(await room.vote(review, "con", seen=3, delegation=delegation), 403, "voter-is-recused")
+    later = await delegate(room, "bo", "con")
+    problem(await room.vote(review, "con", seen=3, delegation=later), 403, "voter-is-recused")
+    problem(await room.vote(review, "con", seen=3), 403, "voter-is-recused")
+    done(await room.vote(review, "ana", seen=3))
+
+
 async def test_recusals_that_leave_too_few_escalate_and_a_body_is_found_for_it(room: Room) -> None:
     await room.publish(gate="G2", quorum={"minimum": 3, "share": "0"})
     review = await room.opened(gate="G2")

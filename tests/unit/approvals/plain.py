@@ -110,6 +110,7 @@ class Said:
     seen: tuple[Any, ...]
     words: str
     under: tuple[str, int] | None
+    seat: str | None = field(default=None, compare=False)
 
 
 def step(event: object) -> Step | None:
@@ -168,7 +169,9 @@ class PlainReview:
     deciding: set[str] = field(default_factory=set)
     missed: set[str] = field(default_factory=set)
     state: str = "submitted"
+    put_by: str = "submission"
     votes: dict[str, Said] = field(default_factory=dict)
+    set_aside: list[Said] = field(default_factory=list)
     recused: set[str] = field(default_factory=set)
     marked: set[tuple[str, str]] = field(default_factory=set)
     questions: list[list[str | None]] = field(default_factory=list)
@@ -245,15 +248,17 @@ class PlainReview:
 
     def escalate(self, now: datetime) -> list[Step]:
         """Put it before those above, from the first who were asked; else let it wait."""
-        if self.above is None or self.sitting != self.first or self.above == self.first:
+        if self.above is None or self.put_by != "submission" or self.above == self.first:
             self.state = "escalated"
             return [("escalated", None)]
-        self.sit(self.above, now)
+        self.sit(self.above, now, "escalation")
         return [("escalated", self.above.body), *self.settle(now)]
 
-    def sit(self, sitting: Sitting, now: datetime) -> None:
+    def sit(self, sitting: Sitting, now: datetime, put_by: str) -> None:
         """Let others vote anew, for as long as the first had."""
         self.state = "open"
+        self.put_by = put_by
+        self.set_aside.extend(self.votes.values())
         self.sitting = sitting
         self.votes = {}
         self.closes_at = now + self.terms.duration if self.terms.duration else None
@@ -343,22 +348,21 @@ class PlainReview:
     def vote(self, said: Said, seat: Seat, now: datetime) -> list[Step]:
         """Take a vote, the newest last."""
         self.votes.pop(seat.holder, None)
-        self.votes[seat.holder] = said
+        self.votes[seat.holder] = replace(said, seat=seat.holder)
         return self.settle(now)
 
     def is_over(self, now: datetime) -> bool:
         """Whether the voters' time is over, whether or not somebody has said so."""
         return self.closes_at is not None and now >= self.closes_at
 
-    def may_recuse(self, name: str) -> bool:
-        """Whether somebody has a voice that they could do without."""
-        return any(name in (seat.holder, *seat.alternates) for seat in self.sitting.seats) or any(
-            vote.speaker == name for vote in self.votes.values()
-        )
-
     def recuse(self, name: str, now: datetime) -> list[Step]:
         """Keep somebody out: what they said counts no longer, nor what was said for them by delegation."""
         self.recused.add(name)
+        self.set_aside = [
+            vote
+            for vote in self.set_aside
+            if vote.speaker != name and not (vote.under is not None and vote.seat == name)
+        ]
         for held, vote in list(self.votes.items()):
             if vote.speaker == name or (held == name and vote.under is not None):
                 del self.votes[held]

@@ -302,11 +302,25 @@ def test_an_electorate_made_too_small_by_recusals_escalates() -> None:
     )
 
 
-def test_a_recusal_has_a_reason_and_concerns_someone_who_might_vote() -> None:
+def test_a_recusal_has_a_reason_and_comes_while_votes_are_taken() -> None:
     review.given(*OPENED).when(recuse("ana", " ")).then_refused(ReasonMissing)
-    assert review.given(*OPENED).when(recuse("eve")).then_refused(NotAnElector).facts == {"person": str(person("eve"))}
     review.given(*DECIDED).when(recuse("ana")).then_refused(ReviewNotOpen)
     review.given().when(recuse("ana")).then_refused(ReviewNotKnown)
+
+
+def test_a_conflict_of_interest_is_on_record_before_anybody_has_a_voice_and_moves_nothing() -> None:
+    review.given(*OPENED).when(recuse("eve")).then(recused("eve"))
+    review.given(*OPENED, recused("eve")).when(recuse("eve")).then_nothing()
+    review.given(*OPENED, recused("eve"), vote("ana", APPROVE)).when(cast("bo", APPROVE)).then(
+        vote("bo", APPROVE), concluded(Outcome.GO, approve=2)
+    )
+
+
+def test_who_kept_out_beforehand_has_no_voice_when_it_comes_before_their_body() -> None:
+    above = (DRAFTED, ABOVE, recused("kim"), TO_COUNCIL)
+    review.given(*above).when(cast("kim", APPROVE)).then_refused(VoterIsRecused)
+    only_one = replace(concluded(Outcome.GO, electorate=1, needed=1, approve=1, recused=1), body=COUNCIL)
+    review.given(*above).when(cast("lou", APPROVE)).then(vote("lou", APPROVE), only_one)
 
 
 def ask(name: str, text: str = "Who pays?") -> AskQuestion:
@@ -363,6 +377,40 @@ def test_what_an_electorate_can_not_decide_is_decided_by_the_body_that_the_polic
     )
 
 
+TO_COUNCIL = ReviewEscalated(PROJECT, "All of the electorate have abstained.", COUNCIL_PANEL, CLOSING, ())
+
+
+def test_the_vote_that_put_a_review_before_another_panel_sent_again_is_no_error() -> None:
+    history = (DRAFTED, ABOVE, *(vote(name, ABSTAIN) for name in ("ana", "bo")))
+    review.given(*history).when(cast("cy", ABSTAIN), cast("cy", ABSTAIN)).then_nothing()
+    above = (*history, vote("cy", ABSTAIN), TO_COUNCIL)
+    review.given(*above).when(cast("ana", ABSTAIN)).then_nothing()
+    review.given(*above, vote("kim", APPROVE)).when(cast("cy", ABSTAIN)).then_nothing()
+    review.given(*above).when(cast("cy", APPROVE)).then_refused(NotAnElector)
+
+
+def test_the_vote_that_nobody_above_could_make_up_for_sent_again_is_no_error() -> None:
+    nobody = Panel(COUNCIL, (), EXCLUDED)
+    history = (DRAFTED, replace(ABOVE, escalation=nobody), *(vote(name, ABSTAIN) for name in ("ana", "bo")))
+    events = review.given(*history).when(cast("cy", ABSTAIN)).events
+    assert events is not None
+    assert [getattr(event, "to", "none") for event in events] == ["none", nobody, None]
+    review.given(*history, *events).when(cast("cy", ABSTAIN)).then_nothing()
+
+
+def test_who_sits_on_both_panels_votes_anew_before_the_second() -> None:
+    both = Panel(COUNCIL, (elector("ana"), elector("kim")), EXCLUDED)
+    history = (DRAFTED, replace(ABOVE, escalation=both), *(vote(name, ABSTAIN) for name in ("ana", "bo", "cy")))
+    up = Seen(str(REVIEW_STREAM), 6, "a" * 64)
+    anew = replace(cast("ana", ABSTAIN), basis=up, seen=(up,))
+    review.given(*history, replace(TO_COUNCIL, to=both)).when(anew).then(replace(vote("ana", ABSTAIN), seen=(up,)))
+
+
+def test_what_was_said_before_another_panel_is_not_repeated_by_who_keeps_out_now() -> None:
+    above = (DRAFTED, ABOVE, *(vote(name, ABSTAIN) for name in ("ana", "bo", "cy")), TO_COUNCIL)
+    review.given(*above, recused("cy")).when(cast("cy", ABSTAIN)).then_refused(VoterIsRecused)
+
+
 def test_at_the_time_limit_it_goes_to_the_body_above_which_has_as_long_as_the_first() -> None:
     reminder = CLOSING - timedelta(days=2)
     history = (DRAFTED, replace(ABOVE, reminders=(reminder,)))
@@ -370,7 +418,7 @@ def test_at_the_time_limit_it_goes_to_the_body_above_which_has_as_long_as_the_fi
     assert isinstance(up, ReviewEscalated)
     later = timedelta(days=14, minutes=5)
     assert (up.to, up.closes_at, up.reminders) == (COUNCIL_PANEL, CLOSING + later, (reminder + later,))
-    assert REVIEW.deadlines(up) == (Deadline("reminder/1", reminder + later), Deadline("time_limit", CLOSING + later))
+    assert [each.due for each in REVIEW.deadlines(up)] == [reminder + later, CLOSING + later]
     review.given(*history, up).when(ReachTimeLimit(CLOSING + timedelta(days=1))).then_nothing()
 
 
@@ -408,6 +456,47 @@ def test_an_escalated_review_is_referred_to_a_body_which_votes_anew() -> None:
     review.given(*ESCALATED).when(replace(REFER, reason="")).then_refused(ReasonMissing)
 
 
+def test_a_referral_back_to_those_who_were_asked_first_is_sent_again_without_error() -> None:
+    back = replace(REFER, to=SUBMIT.panel)
+    referred = ReviewReferred(PROJECT, account("pia"), SUBMIT.panel, CLOSING + timedelta(days=3), (), REFER.reason)
+    review.given(*ESCALATED).when(back).then(referred)
+    review.given(*ESCALATED, referred).when(replace(back, at=NOON + timedelta(days=4))).then_nothing()
+    decided = (*ESCALATED, referred, vote("ana", APPROVE), vote("bo", APPROVE), concluded(Outcome.GO, approve=2))
+    review.given(*decided).when(back).then_nothing()
+
+
+def test_a_referral_to_too_few_sent_again_changes_nothing() -> None:
+    nobody = replace(REFER, to=Panel(COUNCIL, (), EXCLUDED))
+    again = replace(nobody, at=NOON + timedelta(days=4))
+    referred = review.given(*ESCALATED).when(nobody).events
+    assert referred is not None
+    assert [type(event) for event in referred] == [ReviewReferred, ReviewEscalated]
+    review.given(*ESCALATED, *referred).when(again).then_nothing()
+    review.given(*ESCALATED, *referred).when(replace(again, to=COUNCIL_PANEL)).then(
+        ReviewReferred(PROJECT, account("pia"), COUNCIL_PANEL, CLOSING + timedelta(days=4), (), REFER.reason)
+    )
+
+
+def test_who_were_silent_may_be_asked_once_more() -> None:
+    referred = ReviewReferred(PROJECT, account("pia"), COUNCIL_PANEL, CLOSING, (), REFER.reason)
+    silent = (*ESCALATED, referred, escalated("The time limit was reached."))
+    review.given(*silent).when(REFER).then(replace(referred, closes_at=CLOSING + timedelta(days=3)))
+
+
+def test_another_referral_waits_until_nobody_could_decide_again() -> None:
+    referred = ReviewReferred(PROJECT, account("pia"), COUNCIL_PANEL, CLOSING, (), REFER.reason)
+    review.given(*ESCALATED, referred).when(replace(REFER, reason="they have time")).then_refused(ReviewNotEscalated)
+
+
+def test_what_was_referred_back_does_not_go_to_the_body_above_a_second_time() -> None:
+    undecided = (*(vote(name, ABSTAIN) for name in ("kim", "lou")), escalated("All of the electorate have abstained."))
+    back = ReviewReferred(PROJECT, account("pia"), SUBMIT.panel, None, (), "they know the field")
+    history = (DRAFTED, ABOVE, TO_COUNCIL, *undecided, back, vote("ana", ABSTAIN), vote("bo", ABSTAIN))
+    review.given(*history).when(cast("cy", ABSTAIN)).then(
+        vote("cy", ABSTAIN), escalated("All of the electorate have abstained.")
+    )
+
+
 @pytest.mark.parametrize("history", [(DRAFTED,), OPENED, DECIDED, WITHDRAWN])
 def test_only_an_escalated_review_is_referred(history: tuple[object, ...]) -> None:
     review.given(*history).when(REFER).then_refused(ReviewNotEscalated)
@@ -431,6 +520,44 @@ def test_who_has_not_spoken_is_reminded() -> None:
     review.given(*OPENED).when(RemindVoters(CLOSING)).then_nothing()
     for history in ((), (DRAFTED,), DECIDED, ESCALATED, WITHDRAWN):
         review.given(*history).when(remind).then_nothing()
+
+
+def test_a_panel_is_reminded_by_its_own_timers_and_not_by_those_of_the_one_before() -> None:
+    assert REVIEW.on_deadline is not None
+    first = CLOSING - timedelta(days=7)
+    asked = replace(ABOVE, reminders=(first,))
+    early, late = CLOSING + timedelta(days=1), CLOSING + timedelta(days=2)
+    up = replace(TO_COUNCIL, closes_at=early, reminders=(first + timedelta(days=1),))
+    back = ReviewReferred(PROJECT, account("pia"), SUBMIT.panel, late, (first + timedelta(days=2),), "again")
+    of_first, of_council, of_referred = (REVIEW.deadlines(each)[0] for each in (asked, up, back))
+    before_first = (DRAFTED, asked)
+    before_council = (*before_first, up)
+    referred = (*before_council, escalated("nobody decides"), back)
+    council = ReviewReminded(PROJECT, (account("kim"), account("lou")), early)
+    board = (account("ana"), account("bo"), account("cy"))
+    for history, due, reminded in (
+        (before_first, of_first, (ReviewReminded(PROJECT, board, CLOSING),)),
+        (before_council, of_first, ()),
+        (before_council, of_council, (council,)),
+        (referred, of_first, ()),
+        (referred, of_council, ()),
+        (referred, of_referred, (ReviewReminded(PROJECT, board, late),)),
+    ):
+        assert review.given(*history).when(REVIEW.on_deadline(due.name, first + timedelta(days=3))).events == reminded
+
+
+def test_who_is_asked_as_soon_as_it_is_submitted_is_reminded_once() -> None:
+    reminder = CLOSING - timedelta(days=7)
+    asked = replace(submitted("ana", needed=2), escalation=COUNCIL_PANEL, reminders=(reminder,))
+    up = replace(TO_COUNCIL, reminders=(reminder,))
+    assert REVIEW.on_deadline is not None
+    given = [
+        review.given(DRAFTED, asked, up).when(REVIEW.on_deadline(each.name, reminder)).events
+        for event in (asked, up)
+        for each in REVIEW.deadlines(event)
+        if each.due == reminder
+    ]
+    assert given == [(), (ReviewReminded(PROJECT, (account("kim"), account("lou")), CLOSING),)]
 
 
 def test_nobody_is_reminded_of_what_they_have_said() -> None:

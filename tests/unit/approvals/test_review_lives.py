@@ -394,7 +394,8 @@ class ReviewLives(RuleBasedStateMachine):
             words,
             (under, acting.seen.version) if under and acting else None,
         )
-        if said in self.plain.votes.values() and self.plain.state in ("open", "concluded", "escalated"):
+        taken = (*self.plain.votes.values(), *self.plain.set_aside)
+        if said in taken and self.plain.state in ("open", "concluded", "escalated"):
             assert self.send(command) == ()
             return
         delegated = self.delegations[under] if under else None
@@ -480,8 +481,6 @@ class ReviewLives(RuleBasedStateMachine):
             against.add(reviews.ReasonMissing)
         if self.plain.state != "open" or self.plain.is_over(self.now):
             against.add(reviews.ReviewNotOpen)
-        elif name not in self.plain.recused and not self.plain.may_recuse(name):
-            against.add(reviews.NotAnElector)
         repeated = name in self.plain.recused
         if repeated and self.plain.state in ("open", "concluded", "escalated"):
             against = set()
@@ -619,8 +618,12 @@ class ReviewLives(RuleBasedStateMachine):
     @precondition(lambda self: self.plain.terms.duration)
     @rule()
     def remind(self) -> None:
-        decided = self.send(reviews.RemindVoters(self.now))
         plain = self.plain
+        assert self.send(reviews.RemindVoters(self.now, self.now - timedelta(500))) == ()
+        if plain.put_by != "submission":
+            assert self.send(reviews.RemindVoters(self.now)) == (), "the first panel is asked no more"
+        until = None if plain.put_by == "submission" else plain.closes_at
+        decided = self.send(reviews.RemindVoters(self.now, until))
         if plain.state != "open" or plain.closes_at is None or self.now >= plain.closes_at:
             assert decided == ()
             return
@@ -640,19 +643,19 @@ class ReviewLives(RuleBasedStateMachine):
         kept_out = list(self.plain.excluded)
         sitting = Sitting(body, tuple(Seat(name) for name in people if name not in kept_out))
         against: Refusals = set() if self.plain.state == "escalated" else {reviews.ReviewNotEscalated}
-        if self.plain.state == "open" and sitting == self.plain.sitting != self.plain.first:
+        again = sitting == self.plain.sitting and self.plain.put_by == "referral"
+        if again:
             against = set()
+        in_vain = again and len(self.plain.seats()) < max(1, self.plain.needed())
         command = reviews.ReferReview(account("pia"), panel(sitting, kept_out), "nobody else can", self.now)
         decided = self.told(command, against)
-        if self.plain.state != "escalated":
+        if self.plain.state != "escalated" or in_vain:
             assert not decided
             return
         assert decided is not None
         assert isinstance(decided[0], events.ReviewReferred)
-        self.plain.sit(sitting, self.now)
+        self.plain.sit(sitting, self.now, "referral")
         self.agree(decided, self.plain.settle(self.now))
-        if self.plain.state == "escalated":
-            self.last = None  # Whoever refers it to those who can't decide either may do so again.
 
     @precondition(lambda self: len(self.history) > 6)
     @rule()
@@ -748,9 +751,7 @@ class ReviewLives(RuleBasedStateMachine):
 
     @rule()
     def repeat_what_was_taken_last(self) -> None:
-        # A vote that put the review before others is not among those that count there.
-        set_aside = isinstance(self.last, reviews.CastVote) and not self.plain.votes
-        if self.last is not None and not set_aside:
+        if self.last is not None:
             assert self.send(self.last) == ()
 
     @invariant()

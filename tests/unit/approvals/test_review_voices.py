@@ -227,6 +227,16 @@ def test_a_recused_person_carries_nobodys_vote() -> None:
     review.given(*OPENED, delegated("dee"), recused("dee")).when(cast("bo", APPROVE)).then(vote("bo", APPROVE))
 
 
+def test_a_delegate_who_declared_a_conflict_before_voting_speaks_by_no_path() -> None:
+    out = VoterRecused(PROJECT, person("dee"), account("dee"), "a conflict")
+    review.given(*OPENED).when(recuse("dee")).then(out)
+    review.given(*OPENED, out).when(cast_for_ana("dee")).then_refused(VoterIsRecused)
+    review.given(*OPENED, out).when(cast("dee", APPROVE)).then_refused(VoterIsRecused)
+    second = replace(cast_for_ana("dee"), voter=account("dee.second"))
+    review.given(*OPENED, out).when(second).then_refused(VoterIsRecused)
+    review.given(*OPENED, out).when(cast_for_ana("eve")).then(delegated("eve"))
+
+
 def test_what_a_delegate_said_falls_with_the_delegators_recusal() -> None:
     history = (*OPENED, delegated("dee"), recused("ana"))
     state = REVIEW.fold(history)

@@ -28,7 +28,15 @@ from approvals.application.what_if import (
 )
 from approvals.domain.body import BODY
 from approvals.domain.gate_policy import FailureMayNotPass, ThresholdDoesNotFitRule, ThresholdOutOfRange
-from approvals.domain.review import NoteMeasure, ReachTimeLimit, ReferReview, StopMeasuring, WithdrawReview
+from approvals.domain.review import (
+    NoteMeasure,
+    Open,
+    ReachTimeLimit,
+    RecuseVoter,
+    ReferReview,
+    StopMeasuring,
+    WithdrawReview,
+)
 from approvals.domain.role_assignment import ROLE_ASSIGNMENT
 from approvals.domain.value_bands import VALUE_BANDS, BandsNotRising, Published
 from govevents.approvals import (
@@ -163,6 +171,27 @@ def test_votes_set_aside_by_changed_evidence_stay_so() -> None:
     life.vote("ana", APPROVE).vote("bo", APPROVE)
     compared = what_if(life, rule=Rule.THRESHOLD, threshold=Decimal("0.6"))
     assert (compared.recorded.outcome, compared.supposed.outcome) == (Outcome.GO, Outcome.GO)
+
+
+def test_a_conflict_declared_beforehand_holds_before_whichever_panel_another_policy_leads_to() -> None:
+    above = panel(seat("kim"), seat("lou"), body=COUNCIL)
+    life = Life(replace(POLICY, quorum=Quorum(1, Decimal(0)))).drafted()
+    life.submitted(ANA, BO, CY, escalation=above).recused("kim").time_is_over().vote("lou", APPROVE)
+    compared = what_if(life, rule=Rule.CONSENSUS)
+    assert compared.reproduced
+    assert (compared.recorded.outcome, compared.supposed.outcome) == (Outcome.GO, Outcome.GO)
+
+
+def test_what_was_taken_in_time_is_in_time_however_long_writing_it_down_took() -> None:
+    life = Life(replace(POLICY, time_limit=TimeLimit(14, AtTimeLimit.ESCALATE)))
+    life.drafted(CASE).submitted(ANA, BO, CY).vote("ana", APPROVE)
+    state = life.state
+    assert isinstance(state, Open)
+    assert state.ballot.closes_at is not None
+    life.now = state.ballot.closes_at
+    recuse = RecuseVoter(person("bo"), account("bo"), "I own the land.", life.now - timedelta(seconds=1))
+    life.send(recuse, account("bo"))
+    assert what_if(life).unheard == (account("cy"),)
 
 
 def test_the_recused_are_recused_under_any_policy() -> None:

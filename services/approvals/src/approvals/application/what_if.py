@@ -539,8 +539,8 @@ class _Replay:
             if isinstance(one.event, ReviewEscalated | ReviewReferred) and one.event.closes_at and submitted.closes_at:
                 return submitted.submitted_at + (one.event.closes_at - submitted.closes_at)
         at = step[0].envelope.time
-        if isinstance(step[0].event, VoteCast) and ballot.closes_at is not None:
-            # A vote that was taken was in time, however long writing it down took.
+        if isinstance(step[0].event, VoteCast | VoterRecused | EvidenceChanged) and ballot.closes_at is not None:
+            # What was taken was in time, however long writing it down took.
             return min(at, ballot.closes_at - MOMENT)
         return at
 

@@ -118,20 +118,40 @@ class Question:
 class Ballot:
     """What was asked of whom, and what they have said; the votes are those that count now, by seat, the newest last.
 
-    `panel` votes until `closes_at`. `evidence`, `measures` and `findings` are what lies before it now.
+    `put` is what brought the question before its panel; `set_aside` are the votes of panels before that one.
+    `evidence`, `measures` and `findings` are what lies before the panel now.
     """
 
     submitted: ReviewSubmitted
-    panel: Panel
-    closes_at: datetime | None
+    put: ReviewSubmitted | ReviewEscalated | ReviewReferred
     evidence: tuple[Evidence, ...]
     measures: tuple[Measure, ...]
     findings: tuple[Finding, ...]
     ready: bool
     votes: Mapping[PersonId, VoteCast]
+    set_aside: tuple[VoteCast, ...]
     recused: Mapping[PersonId, VoterRecused]
     questions: tuple[Question, ...]
     marks: tuple[VoteMarked, ...]
+
+    @property
+    def panel(self) -> Panel:
+        """Who votes."""
+        match self.put:
+            case ReviewSubmitted():
+                return Panel(self.put.body, self.put.electorate, self.put.excluded)
+            case ReviewEscalated(to=above):
+                assert above is not None, "what waits to be referred is put before nobody else"
+                return above
+            case ReviewReferred(to=body):
+                return body
+            case _:
+                assert_never(self.put)
+
+    @property
+    def closes_at(self) -> datetime | None:
+        """Until when the panel votes, None without a limit."""
+        return self.put.closes_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +311,7 @@ class CastVote:
 
 @dataclass(frozen=True, slots=True)
 class RecuseVoter:
-    """Let a person keep out of a review."""
+    """Let a person keep out of a review, also where only a delegation or another panel would give them a voice."""
 
     person: PersonId
     recused_by: SubjectId
@@ -353,9 +373,13 @@ class ReachTimeLimit:
 
 @dataclass(frozen=True, slots=True)
 class RemindVoters:
-    """Remind those who have not spoken."""
+    """Remind those who have not spoken, if the panel that this was set for still votes.
+
+    `until` is when the time of that panel ends, None of the first one, whose reminders have always been without.
+    """
 
     at: datetime
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,9 +662,11 @@ def decide(command: Command, review: Review) -> tuple[Event, ...]:
                     return ()
                 case _:
                     assert_never(review)
-        case RemindVoters(at=at):
+        case RemindVoters(at=at, until=until):
             match review:
-                case Open(ballot=Ballot(closes_at=datetime() as closes_at) as ballot) if at < closes_at:
+                case Open(ballot=Ballot(closes_at=datetime() as closes_at) as ballot) if (
+                    at < closes_at and until == _told_apart_by(ballot.put)
+                ):
                     silent = _silent(ballot)
                     return (ReviewReminded(review.drafted.project, silent, closes_at),) if silent else ()
                 case NotDrafted() | Draft() | Submitted() | Open() | Concluded() | Escalated() | Withdrawn():
@@ -892,13 +918,14 @@ def _vote(command: CastVote, review: Review) -> tuple[Event, ...]:
 
 
 def _stands(command: CastVote, ballot: Ballot) -> bool:
+    """Whether this very vote was taken and not replaced since, be it by a panel before this one."""
     conditions = _reminding(command.conditions, ballot.submitted)
     said = (command.voter, command.person, command.choice, conditions, command.seen, command.reason)
     under = command.acting.seen if command.acting else None
     return any(
         said == (vote.voter, vote.person, vote.choice, vote.conditions, vote.seen, vote.reason)
         and under == vote.delegation
-        for vote in ballot.votes.values()
+        for vote in (*ballot.votes.values(), *ballot.set_aside)
     )
 
 
@@ -1031,11 +1058,6 @@ def _recuse(command: RecuseVoter, review: Review) -> tuple[Event, ...]:
             assert_never(review)
     if not command.reason.strip():
         raise ReasonMissing
-    voices = {seat.person for seat in ballot.panel.electorate}
-    voices |= {alternate.person for seat in ballot.panel.electorate for alternate in seat.alternates}
-    voices |= {vote.person for vote in ballot.votes.values()}
-    if command.person not in voices:
-        raise NotAnElector(person=str(command.person))
     recused = VoterRecused(ballot.submitted.project, command.person, command.recused_by, command.reason)
     return recused, *_settle(Open(open_.drafted, _without(ballot, recused)), command.at)
 
@@ -1091,6 +1113,10 @@ def _refer(command: ReferReview, review: Review) -> tuple[Event, ...]:
     match review:
         case NotDrafted():
             raise ReviewNotKnown
+        case Open(ballot=ballot) | Concluded(ballot=ballot) if _is_referral(command, ballot):
+            return ()
+        case Escalated(ballot=ballot) if _is_referral(command, ballot) and _too_few(ballot):
+            return ()  # Sent again; it came back at once, as it would now.
         case Escalated(drafted=drafted, ballot=ballot):
             if not command.reason.strip():
                 raise ReasonMissing
@@ -1098,13 +1124,22 @@ def _refer(command: ReferReview, review: Review) -> tuple[Event, ...]:
             referred = ReviewReferred(
                 drafted.project, command.referred_by, command.to, closes_at, reminders, command.reason
             )
-            return referred, *_settle(Open(drafted, _before(ballot, command.to, closes_at)), command.at)
-        case Open(ballot=ballot) if ballot.panel == command.to and ballot.panel != _first_panel(ballot.submitted):
-            return ()
+            return referred, *_settle(Open(drafted, _before(ballot, referred)), command.at)
         case Draft() | Submitted() | Open() | Concluded() | Withdrawn():
             raise ReviewNotEscalated(state=type(review).__name__.lower())
         case _:
             assert_never(review)
+
+
+def _is_referral(command: ReferReview, ballot: Ballot) -> bool:
+    """Whether this very referral is what put the question before its panel."""
+    match ballot.put:
+        case ReviewReferred(referred_by=referred_by, to=to, reason=reason):
+            return (referred_by, to, reason) == (command.referred_by, command.to, command.reason)
+        case ReviewSubmitted() | ReviewEscalated():
+            return False
+        case _:
+            assert_never(ballot.put)
 
 
 def _times_from(submitted: ReviewSubmitted, at: datetime) -> tuple[datetime | None, tuple[datetime, ...]]:
@@ -1141,11 +1176,16 @@ def needed(ballot: Ballot) -> int:
     return votes_needed(ballot.submitted.quorum, len(seats(ballot)))
 
 
+def _too_few(ballot: Ballot) -> bool:
+    """Whether the electorate is too small to decide."""
+    return len(seats(ballot)) < max(1, needed(ballot))
+
+
 def _settle(review: Open, at: datetime) -> tuple[Event, ...]:
     """What ends the review now: an outcome, or that its electorate can't give one; nothing while votes are awaited."""
     ballot = review.ballot
     electors = len(seats(ballot))
-    if electors < max(1, needed(ballot)):
+    if _too_few(ballot):
         return _escalate(review, f"{needed(ballot)} votes are needed, and {electors} persons may vote.", at)
     if not _heard(ballot):
         return ()
@@ -1191,15 +1231,11 @@ def _escalate(review: Open, reason: str, at: datetime) -> tuple[Event, ...]:
     """Put the review before the body that the policy names for that, once; else let it wait to be referred."""
     ballot, project = review.ballot, review.drafted.project
     above = ballot.submitted.escalation
-    if above is None or ballot.panel == above or ballot.panel != _first_panel(ballot.submitted):
+    if above is None or ballot.panel == above or not isinstance(ballot.put, ReviewSubmitted):
         return (ReviewEscalated(project, reason, None, None, ()),)
     closes_at, reminders = _times_from(ballot.submitted, at)
     escalated = ReviewEscalated(project, reason, above, closes_at, reminders)
-    return escalated, *_settle(Open(review.drafted, _before(ballot, above, closes_at)), at)
-
-
-def _first_panel(submitted: ReviewSubmitted) -> Panel:
-    return Panel(submitted.body, submitted.electorate, submitted.excluded)
+    return escalated, *_settle(Open(review.drafted, _before(ballot, escalated)), at)
 
 
 def _heard(ballot: Ballot) -> bool:
@@ -1403,14 +1439,15 @@ def evolve(review: Review, event: Event) -> Review:
         case ReviewConcluded():
             assert isinstance(review, Open)
             return Concluded(review.drafted, review.ballot, event, {})
-        case ReviewEscalated(to=above, closes_at=closes_at):
+        case ReviewEscalated(to=None):
             assert isinstance(review, Open)
-            if above is None:
-                return Escalated(review.drafted, review.ballot)
-            return Open(review.drafted, _before(review.ballot, above, closes_at))
-        case ReviewReferred(to=body, closes_at=closes_at):
+            return Escalated(review.drafted, review.ballot)
+        case ReviewEscalated():
+            assert isinstance(review, Open)
+            return Open(review.drafted, _before(review.ballot, event))
+        case ReviewReferred():
             assert isinstance(review, Escalated)
-            return Open(review.drafted, _before(review.ballot, body, closes_at))
+            return Open(review.drafted, _before(review.ballot, event))
         case ReviewWithdrawn():
             assert isinstance(review, Draft | Submitted | Open | Escalated)
             return Withdrawn(review.drafted, None if isinstance(review, Draft) else review.ballot, event)
@@ -1428,13 +1465,13 @@ def _put(drafted: ReviewDrafted, submitted: ReviewSubmitted) -> Submitted | Open
     """The review when its question is put: it is open at once where it awaits no figures."""
     ballot = Ballot(
         submitted=submitted,
-        panel=_first_panel(submitted),
-        closes_at=submitted.closes_at,
+        put=submitted,
         evidence=submitted.evidence,
         measures=(),
         findings=submitted.findings,
         ready=submitted.ready,
         votes={},
+        set_aside=(),
         recused={},
         questions=(),
         marks=(),
@@ -1450,17 +1487,22 @@ def _with_vote(ballot: Ballot, cast: VoteCast) -> Ballot:
 
 def _without(ballot: Ballot, recused: VoterRecused) -> Ballot:
     """The ballot after a recusal: neither a vote that the person cast counts, nor one that a delegate cast for them."""
-    votes = {
-        seat: vote
-        for seat, vote in ballot.votes.items()
-        if vote.person != recused.person and not (seat == recused.person and vote.authority is Authority.DELEGATE)
-    }
-    return replace(ballot, votes=votes, recused={**ballot.recused, recused.person: recused})
+
+    def stays(vote: VoteCast) -> bool:
+        delegated = vote.seat == recused.person and vote.authority is Authority.DELEGATE
+        return vote.person != recused.person and not delegated
+
+    return replace(
+        ballot,
+        votes={seat: vote for seat, vote in ballot.votes.items() if stays(vote)},
+        set_aside=tuple(filter(stays, ballot.set_aside)),
+        recused={**ballot.recused, recused.person: recused},
+    )
 
 
-def _before(ballot: Ballot, panel: Panel, closes_at: datetime | None) -> Ballot:
+def _before(ballot: Ballot, put: ReviewEscalated | ReviewReferred) -> Ballot:
     """The ballot before another panel, which votes anew."""
-    return replace(ballot, panel=panel, closes_at=closes_at, votes={})
+    return replace(ballot, put=put, votes={}, set_aside=(*ballot.set_aside, *ballot.votes.values()))
 
 
 def _deadlines(event: Event) -> tuple[Deadline, ...]:
@@ -1490,21 +1532,29 @@ def _deadlines_of(number: int, condition: Condition) -> Iterable[Deadline]:
 def _voting_deadlines(event: ReviewSubmitted | ReviewEscalated | ReviewReferred) -> tuple[Deadline, ...]:
     if event.closes_at is None:
         return ()
-    reminders = (Deadline(f"{REMINDER}/{number}", due) for number, due in enumerate(event.reminders, start=1))
+    until = _told_apart_by(event)
+    panel = f"/{until.isoformat()}" if until else ""
+    reminders = (Deadline(f"{REMINDER}/{number}{panel}", due) for number, due in enumerate(event.reminders, start=1))
     return (*reminders, Deadline(TIME_LIMIT, event.closes_at))
 
 
+def _told_apart_by(put: ReviewSubmitted | ReviewEscalated | ReviewReferred) -> datetime | None:
+    """What the reminders of one panel are told from another's by: the end of its time, nothing for the first."""
+    return None if isinstance(put, ReviewSubmitted) else put.closes_at
+
+
 def _on_deadline(name: str, now: datetime) -> Command:
-    kind, _, number = name.partition("/")
+    kind, _, which = name.partition("/")
+    number, _, of = which.partition("/")
     match kind:
         case "time_limit":
             return ReachTimeLimit(now)
         case "reminder":
-            return RemindVoters(now)
+            return RemindVoters(now, datetime.fromisoformat(of) if of else None)
         case "measured_by":
             return StopMeasuring(now)
         case "condition_reminder":
-            return RemindOfCondition(int(number.partition("/")[0]))
+            return RemindOfCondition(int(number))
         case _:
             assert kind == CONDITION_LAPSE, f"{name}: not a deadline of a review"
             return LapseCondition(int(number), now)

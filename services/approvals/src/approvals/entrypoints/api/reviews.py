@@ -344,6 +344,15 @@ class ExclusionView(BaseModel):
     duty: Duty
 
 
+class RecusalView(BaseModel):
+    """Someone who keeps out of the review, with a seat or without, and why."""
+
+    person: PersonId
+    name: str | None
+    recused_by: SubjectId
+    reason: str
+
+
 class QuestionView(BaseModel):
     """A question on record; answer and who gave it are null while there is none."""
 
@@ -411,6 +420,7 @@ class ReviewView(BaseModel):
     breaches: tuple[Breach, ...] = ()
     electorate: list[ElectorView] = []
     excluded: list[ExclusionView] = []
+    recusals: list[RecusalView] = []
     questions: list[QuestionView] = []
     tally: Tally | None = None
     outcome: Outcome | None = None
@@ -634,10 +644,13 @@ async def cast_vote(call: Call[VoteRequest]) -> AnyIntent:
     operation="recuseVoter",
     action="review.vote",
     body=RecusalRequest,
-    refusals=(ReviewNotKnown, NotImportable, ReviewNotOpen, ReasonMissing, PersonNotKnown, NotAnElector),
+    refusals=(ReviewNotKnown, NotImportable, ReviewNotOpen, ReasonMissing, PersonNotKnown),
 )
 async def recuse_voter(call: Call[RecusalRequest]) -> AnyIntent:
-    """Keep out of a review for a conflict of interest; whoever may recuse others names the account."""
+    """Keep out of a review for a conflict of interest, by every path on which one could vote, now or later.
+
+    Whoever may recuse others names the account.
+    """
     review = call.path_id("review")
     node = NodeId(await _project_of(call, review))
     account = call.body.account or call.subject
@@ -945,7 +958,8 @@ async def _with_ballot(ask: Ask, view: ReviewView, ballot: Ballot) -> ReviewView
         *(question.answer.answerer for question in ballot.questions if question.answer),
     }
     known = await queries.entries(ask.runtime.engine, subjects)
-    names = await queries.names_of(ask.runtime.engine, [exclusion.person for exclusion in panel.excluded])
+    kept_out = [*(exclusion.person for exclusion in panel.excluded), *ballot.recused]
+    names = await queries.names_of(ask.runtime.engine, kept_out)
     counted = tally(ballot)
     return view.model_copy(
         update={
@@ -974,6 +988,10 @@ async def _with_ballot(ask: Ask, view: ReviewView, ballot: Ballot) -> ReviewView
             "excluded": [
                 ExclusionView(person=each.person, name=names.get(each.person), duty=each.duty)
                 for each in panel.excluded
+            ],
+            "recusals": [
+                RecusalView(person=person, name=names.get(person), recused_by=recused.recused_by, reason=recused.reason)
+                for person, recused in ballot.recused.items()
             ],
             "questions": [
                 QuestionView(
