@@ -387,8 +387,11 @@ class GovernanceLives(RuleBasedStateMachine):
             assert type(refusal) in against, f"{refusal!r}, though against it are {against}"
             return
         assert not against, f"submitted, though against it are {against}"
-        self.review, self.plain, self.put = review, plain, decided[0]
-        assert isinstance(self.put, events.ReviewSubmitted)
+        put = decided[0]
+        assert isinstance(put, events.ReviewSubmitted)
+        # What waited to be written was submitted when it was decided.
+        plain = replace(plain, submitted_at=put.submitted_at)
+        self.review, self.plain, self.put = review, plain, put
         expected = {seat.holder: seat for seat in first.seats}
         assert {each.person for each in self.put.electorate} == {person(name) for name in expected}
         assert len(self.put.electorate) == len(expected), "one natural person has one seat"
