@@ -278,7 +278,7 @@ async def test_the_vote_that_sent_a_review_up_sent_again_without_its_key_is_no_e
         done(await room.vote(review, name, seen=number, choice="abstain"))
     basis = (await room.service.runtime.ledger.events(UUID(review)))[1]
     claims = [{"stream": review, "version": 2, "hash": basis.hash.hex()}]
-    sent = {"choice": "abstain", "claims": claims}
+    sent: dict[str, Any] = {"choice": "abstain", "claims": claims}
     assert len(done(await room.vote(review, "cy", seen=4, **sent))["events"]) == 2
     assert (await room.shown(review))["body"] == council
     assert done(await room.vote(review, "cy", seen=6, **sent))["events"] == []
