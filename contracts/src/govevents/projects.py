@@ -1,5 +1,6 @@
 """What has happened to portfolios, programmes and projects."""
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -199,12 +200,17 @@ class ConditionSettled:
     condition: int
 
 
-@event("projects", version=1)
+@event("projects", version=2)
 class ProjectHeld:
-    """A project rests; `review` is the review whose outcome said so, None where a person did."""
+    """A project rests; `review` is the review whose outcome said so, None where a person did.
+
+    `condition` is the condition of that review, counted from 1, whose lapse said so, None where none did.
+    A project that rests can be held once more, for another condition.
+    """
 
     reason: Text
     review: ReviewId | None
+    condition: int | None = None
 
 
 @event("projects", version=1)
@@ -264,7 +270,14 @@ def _decided_at_a_time_not_kept(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "decided_at": None}
 
 
+def _held(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Version 1 named the condition in its reason alone; in these words, and under a review, no person wrote it."""
+    lapsed = re.fullmatch(r"Condition (\d+) of a Conditional Go was not met by \d{4}-\d\d-\d\d\.", data["reason"])
+    return {**data, "condition": int(lapsed[1]) if lapsed and data["review"] else None}
+
+
 UPCASTERS: Final = {
     ("projects.PhaseAuthorised", 1): _decided_at_a_time_not_kept,
     ("projects.PhaseReturned", 1): _decided_at_a_time_not_kept,
+    ("projects.ProjectHeld", 1): _held,
 }

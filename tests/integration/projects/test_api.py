@@ -289,6 +289,46 @@ async def test_a_condition_that_lapses_into_hold_holds_its_project(service: Serv
     assert shown["open_conditions"] == [{"review": str(review.stream), "condition": 1}]
     held = (await service.runtime.ledger.events(UUID(project)))[-1]
     assert held.envelope.causationid == f"{review.stream}@2"
+    resuming = f"/projects/{project}/resumptions"
+    said = problem(await sponsor.post(resuming, json={"reason": "We go on."}), 409, "lapsed-condition-open")
+    assert said["facts"] == {"conditions": f"1 of review {review.stream}"}
+    await service.hear(review.event(ConditionClosed(ProjectId(UUID(project)), 1, (), "Signed.")))
+    assert done(await sponsor.get(f"/projects/{project}"))["status"] == "on_hold"
+    done(await sponsor.post(resuming, json={"reason": "We go on."}))
+    assert done(await sponsor.get(f"/projects/{project}"))["status"] == "active"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ReviewKind if kind not in {ReviewKind.GATE, ReviewKind.CLOSURE}])
+async def test_a_review_of_any_kind_can_hold_and_kill_a_project(service: Service, kind: ReviewKind) -> None:
+    portfolio = await a_portfolio(service)
+    project = await a_project(service, portfolio)
+    await everyone(service, portfolio)
+    sponsor = await service.client("sol")
+    for outcome, status in (
+        (Outcome.RECYCLE, "active"),
+        (Outcome.GO, "active"),
+        (Outcome.HOLD, "on_hold"),
+        (Outcome.KILL, "terminated"),
+    ):
+        await gate_says(service, portfolio, project, None, outcome, kind=kind)
+        assert done(await sponsor.get(f"/projects/{project}"))["status"] == status
+
+
+async def test_a_closure_that_concluded_with_conditions_leaves_the_project_active_until_a_later_one_goes(
+    service: Service,
+) -> None:
+    portfolio = await a_portfolio(service)
+    project = await a_project(service, portfolio, methodology=None)
+    await everyone(service, portfolio)
+    sponsor = await service.client("sol")
+    review = await gate_says(service, portfolio, project, None, Outcome.CONDITIONAL_GO, conditions=1)
+    shown = done(await sponsor.get(f"/projects/{project}"))
+    assert shown["status"] == "active"
+    assert shown["open_conditions"] == [{"review": str(review.stream), "condition": 1}]
+    await service.hear(review.event(ConditionClosed(ProjectId(UUID(project)), 1, (), "Signed.")))
+    assert done(await sponsor.get(f"/projects/{project}"))["status"] == "active"
+    await gate_says(service, portfolio, project, None, Outcome.GO)
+    assert done(await sponsor.get(f"/projects/{project}"))["status"] == "completed"
 
 
 async def test_a_project_with_an_open_condition_is_not_closed(service: Service) -> None:

@@ -45,7 +45,9 @@ from projects.domain.project import (
     HeedClosure,
     HeedGate,
     HeedLapse,
+    HeedReview,
     HoldProject,
+    LapsedConditionOpen,
     MethodologyUnclear,
     MilestoneNotYetReached,
     MoveProject,
@@ -65,7 +67,6 @@ from projects.domain.project import (
     RegisterProject,
     ReportWork,
     ResumeProject,
-    SetConditions,
     SetMilestone,
     SettleCondition,
     StartPhase,
@@ -133,8 +134,12 @@ def heed(gate: str, review: ReviewId, verdict: Verdict, *, conditions: int = 0) 
     return HeedGate(gate, review, verdict, NOON, conditions)
 
 
-def heed_closure(review: ReviewId, verdict: Verdict) -> HeedClosure:
-    return HeedClosure(review, verdict, NOON)
+def heed_closure(review: ReviewId, verdict: Verdict, *, conditions: int = 0) -> HeedClosure:
+    return HeedClosure(review, verdict, NOON, conditions)
+
+
+def heed_change(review: ReviewId, verdict: Verdict, *, conditions: int = 0) -> HeedReview:
+    return HeedReview("a change", review, verdict, conditions)
 
 
 def test_a_project_is_registered_with_its_charter_and_methodology() -> None:
@@ -201,7 +206,9 @@ def test_a_methodology_is_unclear_with(phases: tuple[Phase, ...]) -> None:
         ReportWork("design", TODAY, NOON, NOON + timedelta(days=1), TODAY, ANA, ""),
         heed("G1", REVIEW, Verdict.GO),
         heed_closure(REVIEW, Verdict.GO),
-        SetConditions(REVIEW, 1),
+        heed_closure(REVIEW, Verdict.CONDITIONAL_GO, conditions=1),
+        heed_change(REVIEW, Verdict.HOLD),
+        heed_change(REVIEW, Verdict.CONDITIONAL_GO, conditions=1),
         SettleCondition(REVIEW, 1),
         HeedLapse(REVIEW, 1, TODAY),
         RecordObservation(date(2014, 5, 1), None, None, None, None, None, SOURCE),
@@ -329,7 +336,9 @@ def test_an_imported_project_without_known_phases_has_none_that_could_be_unfinis
         heed("G1", REVIEW, Verdict.GO),
         heed("G1", REVIEW, Verdict.HOLD),
         heed("G1", REVIEW, Verdict.RECYCLE),
-        SetConditions(REVIEW, 1),
+        heed_closure(REVIEW, Verdict.CONDITIONAL_GO, conditions=1),
+        heed_change(REVIEW, Verdict.HOLD),
+        heed_change(REVIEW, Verdict.CONDITIONAL_GO, conditions=1),
         HeedLapse(REVIEW, 1, TODAY),
     ],
     ids=lambda command: f"{type(command).__name__}",
@@ -426,8 +435,20 @@ def test_a_closure_completes_no_project_with_work_left_or_on_hold() -> None:
     project.given(*FINISHED, HELD).when(heed_closure(REVIEW, Verdict.GO)).then_refused(ProjectOnHold)
 
 
-def test_a_project_is_not_closed_on_conditions() -> None:
-    project.given(*FINISHED).when(heed_closure(REVIEW, Verdict.CONDITIONAL_GO)).then_refused(ClosureWithOpenConditions)
+def test_a_closure_with_conditions_keeps_them_and_closes_nothing_until_a_later_review_goes() -> None:
+    conditional, later = (
+        heed_closure(REVIEW, Verdict.CONDITIONAL_GO, conditions=2),
+        heed_closure(LATER_REVIEW, Verdict.GO),
+    )
+    both, met = ConditionsSet(REVIEW, 2), (ConditionSettled(REVIEW, 1), ConditionSettled(REVIEW, 2))
+    project.given(*FINISHED).when(conditional).then(both)
+    project.given(*FINISHED, both).when(conditional).then_nothing()
+    project.given(*FINISHED, both, *met).when(conditional).then_nothing()
+    assert isinstance(project.given(*FINISHED, both, *met).when(conditional).then_state(), Active)
+    project.given(*FINISHED, both).when(later).then_refused(ClosureWithOpenConditions)
+    project.given(*FINISHED, both, *met).when(later).then(
+        ProjectCompleted("The review of the closure came to Go.", LATER_REVIEW)
+    )
 
 
 def test_a_closure_that_does_not_go_holds_returns_or_terminates() -> None:
@@ -457,9 +478,32 @@ def test_conditions_count_also_where_the_gate_had_gone_before() -> None:
 
 
 def test_conditions_of_any_other_review_are_kept_too() -> None:
-    kept = SetConditions(REVIEW, 3)
+    kept = heed_change(REVIEW, Verdict.CONDITIONAL_GO, conditions=3)
     project.given(*AT_BUILD).when(kept).then(ConditionsSet(REVIEW, 3))
     project.given(*AT_BUILD).when(kept, SettleCondition(REVIEW, 3), kept).then_nothing()
+
+
+def test_a_review_of_any_other_kind_that_kills_terminates_the_project() -> None:
+    kill, killed = heed_change(REVIEW, Verdict.KILL), ProjectTerminated("The review of a change came to Kill.", REVIEW)
+    project.given(*AT_BUILD).when(kill).then(killed)
+    project.given(*AT_BUILD, HELD).when(kill).then(killed)
+    project.given(*AT_BUILD, killed).when(kill).then_nothing()
+    project.given(*FINISHED, COMPLETED).when(kill).then_refused(ProjectEnded)
+
+
+def test_a_review_of_any_other_kind_that_holds_holds_the_project_once() -> None:
+    hold, held = heed_change(REVIEW, Verdict.HOLD), ProjectHeld("The review of a change came to Hold.", REVIEW)
+    project.given(IMPORTED).when(hold).then(held)
+    project.given(*AT_BUILD, HELD).when(hold).then_nothing()
+    project.given(*AT_BUILD).when(hold, ResumeProject("Money."), hold).then_nothing()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.GO, Verdict.RECYCLE])
+@pytest.mark.parametrize("ends", [(), (TERMINATED,)])
+def test_a_go_or_recycle_of_any_other_kind_moves_no_phase(
+    verdict: Verdict, ends: tuple[ProjectTerminated, ...]
+) -> None:
+    project.given(*AT_BUILD, *ends).when(heed_change(REVIEW, verdict)).then_nothing()
 
 
 @pytest.mark.parametrize("command", [CompleteProject("Done."), heed_closure(LATER_REVIEW, Verdict.GO)])
@@ -478,13 +522,54 @@ def test_a_project_is_terminated_whatever_conditions_are_open() -> None:
     )
 
 
+UNDER_CONDITIONS = (*AT_DESIGN, PhaseAuthorised("build", "G2", REVIEW, NOON), ConditionsSet(REVIEW, 2))
+RESUME = ResumeProject("We go on.")
+
+
+def lapse_holds(condition: int) -> ProjectHeld:
+    return ProjectHeld(f"Condition {condition} of a Conditional Go was not met by 2026-01-01.", REVIEW, condition)
+
+
 def test_a_condition_that_lapses_into_hold_holds_the_project_once() -> None:
-    go = (PhaseAuthorised("build", "G2", REVIEW, NOON), ConditionsSet(REVIEW, 1))
     lapse = HeedLapse(REVIEW, 1, TODAY)
-    held = ProjectHeld("Condition 1 of a Conditional Go was not met by 2026-01-01.", REVIEW)
-    project.given(*AT_DESIGN, *go).when(lapse).then(held)
-    project.given(*AT_DESIGN, *go, held).when(lapse).then_nothing()
-    project.given(*AT_DESIGN, *go, HELD).when(lapse).then_nothing()
+    project.given(*UNDER_CONDITIONS).when(lapse).then(lapse_holds(1))
+    project.given(*UNDER_CONDITIONS, lapse_holds(1)).when(lapse).then_nothing()
+    settled = (lapse_holds(1), ConditionSettled(REVIEW, 1), ProjectResumed("We go on."))
+    project.given(*UNDER_CONDITIONS, *settled).when(lapse).then_nothing()
+
+
+def test_a_project_that_a_lapsed_condition_holds_is_not_resumed_while_that_is_open() -> None:
+    refusal = project.given(*UNDER_CONDITIONS, lapse_holds(1)).when(RESUME).then_refused(LapsedConditionOpen)
+    assert refusal.facts == {"conditions": f"1 of review {REVIEW}"}
+    assert "close it" in refusal.detail
+    assert "waived" in refusal.detail
+
+
+def test_settling_the_lapsed_condition_resumes_nothing_by_itself_but_lets_the_project_be_resumed() -> None:
+    settled = project.given(*UNDER_CONDITIONS, lapse_holds(1)).when(SettleCondition(REVIEW, 1))
+    settled.then(ConditionSettled(REVIEW, 1))
+    assert isinstance(settled.then_state(), OnHold)
+    project.given(*UNDER_CONDITIONS, lapse_holds(1), ConditionSettled(REVIEW, 1)).when(RESUME).then(
+        ProjectResumed("We go on.")
+    )
+
+
+def test_a_project_is_not_resumed_while_any_of_several_lapsed_conditions_is_open() -> None:
+    both = (*UNDER_CONDITIONS, lapse_holds(1), lapse_holds(2))
+    project.given(*UNDER_CONDITIONS, lapse_holds(1)).when(HeedLapse(REVIEW, 2, TODAY)).then(lapse_holds(2))
+    refusal = project.given(*both).when(RESUME).then_refused(LapsedConditionOpen)
+    assert refusal.facts == {"conditions": f"1 of review {REVIEW}, 2 of review {REVIEW}"}
+    refusal = project.given(*both, ConditionSettled(REVIEW, 1)).when(RESUME).then_refused(LapsedConditionOpen)
+    assert refusal.facts == {"conditions": f"2 of review {REVIEW}"}
+
+
+def test_a_condition_that_lapses_while_the_project_rests_for_another_reason_keeps_it_on_hold_too() -> None:
+    project.given(*UNDER_CONDITIONS, HELD).when(HeedLapse(REVIEW, 1, TODAY)).then(lapse_holds(1))
+    project.given(*UNDER_CONDITIONS, HELD, lapse_holds(1)).when(RESUME).then_refused(LapsedConditionOpen)
+
+
+def test_a_condition_that_is_open_and_has_not_lapsed_keeps_nobody_from_resuming() -> None:
+    project.given(*UNDER_CONDITIONS, HELD).when(RESUME).then(ProjectResumed("We go on."))
 
 
 def report(phase: str, on: date, *, remark: str = "Diggers on site.") -> ReportWork:

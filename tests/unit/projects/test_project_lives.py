@@ -35,6 +35,7 @@ from projects.domain.project import (
     HeedClosure,
     HeedGate,
     HeedLapse,
+    HeedReview,
     HoldProject,
     Project,
     ReportWork,
@@ -103,10 +104,17 @@ class Life(RuleBasedStateMachine):
         conditions = number if verdict is Verdict.CONDITIONAL_GO else 0
         self.ask(HeedGate(gate, ReviewId(UUID(int=self.reviews)), verdict, NOON, conditions))
 
-    @rule(verdict=st.sampled_from(Verdict))
-    def heed_closure(self, verdict: Verdict) -> None:
+    @rule(verdict=st.sampled_from(Verdict), number=st.integers(1, 2))
+    def heed_closure(self, verdict: Verdict, number: int) -> None:
         self.reviews += 1
-        self.ask(HeedClosure(ReviewId(UUID(int=self.reviews)), verdict, NOON))
+        conditions = number if verdict is Verdict.CONDITIONAL_GO else 0
+        self.ask(HeedClosure(ReviewId(UUID(int=self.reviews)), verdict, NOON, conditions))
+
+    @rule(verdict=st.sampled_from(Verdict), number=st.integers(1, 2))
+    def heed_another_review(self, verdict: Verdict, number: int) -> None:
+        self.reviews += 1
+        conditions = number if verdict is Verdict.CONDITIONAL_GO else 0
+        self.ask(HeedReview("a change", ReviewId(UUID(int=self.reviews)), verdict, conditions))
 
     @rule(review=st.integers(1, 9), condition=st.integers(1, 2))
     def settle_condition(self, review: int, condition: int) -> None:
@@ -163,6 +171,23 @@ class Life(RuleBasedStateMachine):
                     held = False
                 case PhaseStarted() | PhaseCompleted() | ProjectCompleted():
                     assert not held
+                case _:
+                    pass
+
+    @invariant()
+    def nothing_goes_on_while_a_condition_that_held_it_is_open(self) -> None:
+        still_open: set[tuple[ReviewId | None, int]] = set()
+        holding: set[tuple[ReviewId | None, int]] = set()
+        for event in self.events:
+            match event:
+                case ConditionsSet(review=review, conditions=conditions):
+                    still_open |= {(review, number) for number in range(1, conditions + 1)}
+                case ConditionSettled(review=review, condition=condition):
+                    still_open.remove((review, condition))
+                case ProjectHeld(review=held_by, condition=int(lapsed)):
+                    holding.add((held_by, lapsed))
+                case ProjectResumed():
+                    assert not holding & still_open
                 case _:
                     pass
 

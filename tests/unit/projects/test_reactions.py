@@ -22,7 +22,7 @@ from govevents.registry import CATALOGUE
 from govkernel.domain import PortfolioId, ProjectId, ReviewId, SubjectId
 from govkernel.domain.reaction import Reaction
 from projects.application.reactions import react
-from projects.domain.project import PROJECT, HeedClosure, HeedGate, HeedLapse, SetConditions, SettleCondition, Verdict
+from projects.domain.project import PROJECT, HeedClosure, HeedGate, HeedLapse, HeedReview, SettleCondition, Verdict
 
 THE_PROJECT, PORTFOLIO = ProjectId(UUID(int=1)), PortfolioId(UUID(int=2))
 REVIEW, OWNER = ReviewId(UUID(int=3)), SubjectId(UUID(int=5))
@@ -81,21 +81,42 @@ def test_a_project_heeds_every_outcome_of_its_gates(outcome: Outcome) -> None:
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_project_heeds_every_outcome_of_its_closure(outcome: Outcome) -> None:
     assert react(concluded(ReviewKind.CLOSURE, None, outcome), {}) == (
-        Reaction(PROJECT, THE_PROJECT, HeedClosure(REVIEW, Verdict(outcome.value), NOON)),
+        Reaction(PROJECT, THE_PROJECT, HeedClosure(REVIEW, Verdict(outcome.value), NOON, 0)),
     )
 
 
+OTHERS = {
+    ReviewKind.BASELINE: "a baseline",
+    ReviewKind.CHANGE: "a change",
+    ReviewKind.BUDGET: "a budget",
+    ReviewKind.RISK_ACCEPTANCE: "a risk acceptance",
+    ReviewKind.METHODOLOGY_DEVIATION: "a methodology deviation",
+}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.HOLD, Outcome.KILL])
 @pytest.mark.parametrize("kind", [kind for kind in ReviewKind if kind not in {ReviewKind.GATE, ReviewKind.CLOSURE}])
-def test_other_reviews_are_none_of_its_business(kind: ReviewKind) -> None:
-    assert react(concluded(kind, None, Outcome.KILL), {}) == ()
+def test_a_review_of_any_other_kind_holds_or_kills_its_project_too(kind: ReviewKind, outcome: Outcome) -> None:
+    assert react(concluded(kind, None, outcome), {}) == (
+        Reaction(PROJECT, THE_PROJECT, HeedReview(OTHERS[kind], REVIEW, Verdict(outcome.value), 0)),
+    )
+
+
+@pytest.mark.parametrize("outcome", [Outcome.GO, Outcome.RECYCLE])
+@pytest.mark.parametrize("kind", list(OTHERS))
+def test_a_go_or_recycle_of_any_other_kind_changes_nothing_of_its_project(kind: ReviewKind, outcome: Outcome) -> None:
+    assert react(concluded(kind, None, outcome), {}) == ()
 
 
 def test_the_conditions_of_any_review_are_kept() -> None:
     assert react(concluded(ReviewKind.GATE, "G1", Outcome.CONDITIONAL_GO, 2), {}) == (
         Reaction(PROJECT, THE_PROJECT, HeedGate("G1", REVIEW, Verdict.CONDITIONAL_GO, NOON, 2)),
     )
+    assert react(concluded(ReviewKind.CLOSURE, None, Outcome.CONDITIONAL_GO, 3), {}) == (
+        Reaction(PROJECT, THE_PROJECT, HeedClosure(REVIEW, Verdict.CONDITIONAL_GO, NOON, 3)),
+    )
     assert react(concluded(ReviewKind.BUDGET, None, Outcome.CONDITIONAL_GO, 1), {}) == (
-        Reaction(PROJECT, THE_PROJECT, SetConditions(REVIEW, 1)),
+        Reaction(PROJECT, THE_PROJECT, HeedReview("a budget", REVIEW, Verdict.CONDITIONAL_GO, 1)),
     )
 
 

@@ -1,7 +1,7 @@
-"""What projects do because of what others did: they follow reviews of gates and closures, and their conditions."""
+"""What projects do because of what others did: they follow the outcomes of reviews, and their conditions."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from govevents.approvals import (
@@ -9,6 +9,7 @@ from govevents.approvals import (
     ConditionLapsed,
     ConditionWaived,
     OnLapse,
+    Outcome,
     ReviewConcluded,
     ReviewKind,
 )
@@ -20,10 +21,19 @@ from projects.domain.project import (
     HeedClosure,
     HeedGate,
     HeedLapse,
-    SetConditions,
+    HeedReview,
     SettleCondition,
     Verdict,
 )
+
+ABOUT: Final = {
+    ReviewKind.BASELINE: "a baseline",
+    ReviewKind.CHANGE: "a change",
+    ReviewKind.BUDGET: "a budget",
+    ReviewKind.RISK_ACCEPTANCE: "a risk acceptance",
+    ReviewKind.METHODOLOGY_DEVIATION: "a methodology deviation",
+}
+"""The kinds of review of which a Go or a Recycle says nothing of the project's phases, in words."""
 
 
 def react(recorded: Recorded[Any], _find: Mapping[Link, tuple[UUID, ...]]) -> tuple[Reaction, ...]:
@@ -33,10 +43,12 @@ def react(recorded: Recorded[Any], _find: Mapping[Link, tuple[UUID, ...]]) -> tu
         case ReviewConcluded(kind=ReviewKind.GATE, gate=str(gate), project=project, outcome=outcome) as concluded:
             heed = HeedGate(gate, review, Verdict(outcome.value), at, len(concluded.conditions))
             return (Reaction(PROJECT, project, heed),)
-        case ReviewConcluded(kind=ReviewKind.CLOSURE, project=project, outcome=outcome):
-            return (Reaction(PROJECT, project, HeedClosure(review, Verdict(outcome.value), at)),)
-        case ReviewConcluded(project=project, conditions=conditions) if conditions:
-            return (Reaction(PROJECT, project, SetConditions(review, len(conditions))),)
+        case ReviewConcluded(kind=ReviewKind.CLOSURE, project=project, outcome=outcome) as concluded:
+            closure = HeedClosure(review, Verdict(outcome.value), at, len(concluded.conditions))
+            return (Reaction(PROJECT, project, closure),)
+        case ReviewConcluded(kind=kind, outcome=Outcome.HOLD | Outcome.KILL | Outcome.CONDITIONAL_GO) as concluded:
+            verdict, conditions = Verdict(concluded.outcome.value), len(concluded.conditions)
+            return (Reaction(PROJECT, concluded.project, HeedReview(ABOUT[kind], review, verdict, conditions)),)
         case (
             ConditionClosed(project=project, condition=condition)
             | ConditionWaived(project=project, condition=condition)

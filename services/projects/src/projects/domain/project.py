@@ -1,6 +1,6 @@
 """A project: why it exists, which phase it is in by whose word, and what reports from elsewhere said of it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -83,6 +83,7 @@ class Record:
     """What is known of a registered project in any state; `heeded` are the reviews whose outcome it has followed.
 
     `authority` has by phase the times in which its gate had said so, the latest last; `breaches` are by phase and day.
+    `lapsed` are the conditions whose lapse held the project, also those that were settled since.
     """
 
     registered: ProjectRegistered
@@ -95,6 +96,7 @@ class Record:
     authority: Mapping[Code, tuple[Authority, ...]] = field(default_factory=dict)
     breaches: Mapping[tuple[Code, date], GateBreached] = field(default_factory=dict)
     open_conditions: frozenset[OpenCondition] = frozenset()
+    lapsed: frozenset[OpenCondition] = frozenset()
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -251,18 +253,24 @@ class HeedGate:
 
 @dataclass(frozen=True, slots=True)
 class HeedClosure:
-    """Follow the outcome of the review of the project's closure."""
+    """Follow the outcome of the review of the project's closure, and keep how many conditions it set."""
 
     review: ReviewId
     verdict: Verdict
     decided_at: datetime
+    conditions: int
 
 
 @dataclass(frozen=True, slots=True)
-class SetConditions:
-    """Keep how many conditions the review of something else than a gate or the closure set."""
+class HeedReview:
+    """Follow the outcome of the review of something else, and keep how many conditions it set.
 
+    `about` says of what, with its article: `a change`.
+    """
+
+    about: Text
     review: ReviewId
+    verdict: Verdict
     conditions: int
 
 
@@ -320,7 +328,7 @@ Command: TypeAlias = (
     | CompleteProject
     | HeedGate
     | HeedClosure
-    | SetConditions
+    | HeedReview
     | SettleCondition
     | HeedLapse
     | RecordObservation
@@ -398,6 +406,10 @@ class WorkNotYetBegun(Refusal):
     """Work that is reported has begun; its day is not to come."""
 
 
+class LapsedConditionOpen(Refusal):
+    """A project that a lapsed condition holds goes on when that condition is met, or waived by a decision."""
+
+
 class ClosureWithOpenConditions(Refusal):
     """A project can't be closed with open conditions: nobody would be left to meet them."""
 
@@ -446,7 +458,7 @@ def decide(command: Command, project: Project) -> tuple[Event, ...]:
         case HoldProject(reason=reason):
             return () if isinstance(_not_ended(project), OnHold) else (ProjectHeld(reason, None),)
         case ResumeProject(reason=reason):
-            return (ProjectResumed(reason),) if isinstance(_not_ended(project), OnHold) else ()
+            return _resume(reason, _not_ended(project))
         case TerminateProject(reason=reason):
             if isinstance(project, Terminated):
                 return ()
@@ -456,16 +468,16 @@ def decide(command: Command, project: Project) -> tuple[Event, ...]:
             return _complete(summary, None, project)
         case HeedGate() | HeedClosure():
             return _heed(command, _known(project))
-        case SetConditions(review=review, conditions=conditions):
-            record = _not_ended(project).record
-            return () if review in record.heeded else (ConditionsSet(review, conditions),)
+        case HeedReview():
+            return _heed_other(command, _known(project))
         case SettleCondition(review=review, condition=condition):
             still_open = OpenCondition(review, condition) in _known(project).record.open_conditions
             return (ConditionSettled(review, condition),) if still_open else ()
         case HeedLapse(review=review, condition=condition, due=due):
-            if isinstance(_not_ended(project), OnHold):
+            # Also on hold: each condition that asks for it has to be settled before the project goes on.
+            if OpenCondition(review, condition) in _not_ended(project).record.lapsed:
                 return ()
-            return (ProjectHeld(f"Condition {condition} of a Conditional Go was not met by {due}.", review),)
+            return (ProjectHeld(f"Condition {condition} of a Conditional Go was not met by {due}.", review, condition),)
         case RecordObservation():
             record = _known(project).record
             observed = ProjectObserved(
@@ -567,6 +579,24 @@ def _register(command: RegisterProject, project: Project) -> tuple[Event, ...]:
     return (registered,)
 
 
+def _resume(reason: Text, project: Active | OnHold) -> tuple[Event, ...]:
+    if isinstance(project, Active):
+        return ()
+    unmet = sorted(project.record.lapsed & project.record.open_conditions)
+    if unmet:
+        conditions = _listed(unmet)
+        raise LapsedConditionOpen(
+            f"The project rests because a condition lapsed that is still open: {conditions}; close it with POST "
+            "/reviews/{review}/condition-closures, or have it waived by the Go of a review that names it.",
+            conditions=conditions,
+        )
+    return (ProjectResumed(reason),)
+
+
+def _listed(conditions: Iterable[OpenCondition]) -> str:
+    return ", ".join(f"{each.condition} of review {each.review}" for each in conditions)
+
+
 def _start(code: Code, project: Active | OnHold) -> tuple[Event, ...]:
     record = project.record
     phase = _phase(record, code)
@@ -631,9 +661,7 @@ def _complete(summary: Text, review: ReviewId | None, project: Project) -> tuple
         raise PhasesNotComplete(phases=", ".join(unfinished))
     still_open = sorted(going.record.open_conditions)
     if still_open:
-        raise ClosureWithOpenConditions(
-            conditions=", ".join(f"{each.condition} of review {each.review}" for each in still_open)
-        )
+        raise ClosureWithOpenConditions(conditions=_listed(still_open))
     return (ProjectCompleted(summary, review),)
 
 
@@ -651,13 +679,10 @@ def _heed(command: HeedGate | HeedClosure, project: Known) -> tuple[Event, ...]:
             raise GateNotOfProject(f"The project has no gate {gate}.", gate=gate, gates=known)
         behind = record.phases[: gates.index(gate)][-1:]
     match command.verdict:
-        case Verdict.KILL if isinstance(project, Terminated):
-            return ()
         case Verdict.KILL:
-            _not_ended(project)
-            return (ProjectTerminated(f"{said} came to Kill.", review),)
+            return _kill(said, review, project)
         case Verdict.HOLD:
-            return () if isinstance(_not_ended(project), OnHold) else (ProjectHeld(f"{said} came to Hold.", review),)
+            return _hold(said, review, project)
         case Verdict.RECYCLE:
             _not_ended(project)
             # Before the first gate there is no work to go back to: its phase just stays without authority.
@@ -667,14 +692,49 @@ def _heed(command: HeedGate | HeedClosure, project: Known) -> tuple[Event, ...]:
             ahead = next(phase.code for phase in record.phases if phase.gate == command.gate)
             waits = record.progress[ahead] is Progress.WAITING
             authorised = PhaseAuthorised(ahead, command.gate, review, command.decided_at)
-            conditions = (ConditionsSet(review, command.conditions),) if command.conditions else ()
+            conditions = _set(review, command.conditions)
             return (authorised, *conditions) if waits else conditions
         case Verdict.CONDITIONAL_GO:
-            raise ClosureWithOpenConditions
+            # Nobody would be left to meet them, so the project stays, and another review closes it.
+            _not_ended(project)
+            return _set(review, command.conditions)
         case Verdict.GO:
             return _complete(f"{said} came to Go.", review, project)
         case never:
             assert_never(never)
+
+
+def _heed_other(command: HeedReview, project: Known) -> tuple[Event, ...]:
+    said, review = f"The review of {command.about}", command.review
+    if review in project.record.heeded:
+        return ()
+    match command.verdict:
+        case Verdict.KILL:
+            return _kill(said, review, project)
+        case Verdict.HOLD:
+            return _hold(said, review, project)
+        case Verdict.CONDITIONAL_GO:
+            _not_ended(project)
+            return _set(review, command.conditions)
+        case Verdict.GO | Verdict.RECYCLE:
+            return ()
+        case never:
+            assert_never(never)
+
+
+def _kill(said: str, review: ReviewId, project: Known) -> tuple[Event, ...]:
+    if isinstance(project, Terminated):
+        return ()
+    _not_ended(project)
+    return (ProjectTerminated(f"{said} came to Kill.", review),)
+
+
+def _hold(said: str, review: ReviewId, project: Known) -> tuple[Event, ...]:
+    return () if isinstance(_not_ended(project), OnHold) else (ProjectHeld(f"{said} came to Hold.", review),)
+
+
+def _set(review: ReviewId, conditions: int) -> tuple[ConditionsSet, ...]:
+    return (ConditionsSet(review, conditions),) if conditions else ()
 
 
 def evolve(project: Project, event: Event) -> Project:
@@ -725,7 +785,9 @@ def evolve(project: Project, event: Event) -> Project:
         case ConditionSettled(review=review, condition=condition):
             settled = OpenCondition(review, condition)
             return replace(project, record=replace(record, open_conditions=record.open_conditions - {settled}))
-        case ProjectHeld(review=review):
+        case ProjectHeld(review=review, condition=condition):
+            if review is not None and condition is not None:
+                record = replace(record, lapsed=record.lapsed | {OpenCondition(review, condition)})
             return OnHold(_heeding(record, review))
         case ProjectResumed():
             return Active(record)

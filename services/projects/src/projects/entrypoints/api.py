@@ -55,6 +55,7 @@ from projects.domain.project import (
     CompleteProject,
     GateNotOfProject,
     HoldProject,
+    LapsedConditionOpen,
     MethodologyUnclear,
     MilestoneNotYetReached,
     MoveProject,
@@ -550,10 +551,10 @@ async def hold_project(call: Call[ReasonRequest]) -> AnyIntent:
     operation="resumeProject",
     body=ReasonRequest,
     action="project.resume",
-    refusals=(ProjectNotKnown, ProjectEnded),
+    refusals=(ProjectNotKnown, ProjectEnded, LapsedConditionOpen),
 )
 async def resume_project(call: Call[ReasonRequest]) -> AnyIntent:
-    """Let a resting project go on."""
+    """Let a resting project go on; one that a lapsed condition holds, once that is met or waived."""
     return _to_project(call, ResumeProject(call.body.reason))
 
 
