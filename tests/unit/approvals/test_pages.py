@@ -29,21 +29,28 @@ class Read(HTMLParser):
         self.path: list[str] = []
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
+        self.goes_on = False
         self.feed(page)
         self.close()
         assert self.path == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        self.goes_on = self.goes_on and tag == "bdi"
         if tag not in VOID:
             self.path.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.path.pop() == tag
+        self.goes_on = self.goes_on and tag == "bdi"
 
     def handle_data(self, data: str) -> None:
         if self.path and self.path[-1] != "style":
-            self.texts.append(data)
+            if self.goes_on:
+                self.texts[-1] += data
+            else:
+                self.texts.append(data)
+            self.goes_on = True
 
     @property
     def text(self) -> str:
@@ -147,6 +154,34 @@ def test_what_people_wrote_is_shown_and_never_taken_for_markup(hostile: str) -> 
     read = Read(page_of(life))
     assert {tag for tag, _ in read.elements}.isdisjoint({"script", "img"})
     assert hostile in " ".join(read.texts)
+
+
+@pytest.mark.parametrize("control", [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))])
+def test_controls_that_turn_the_direction_of_text_are_shown_and_do_nothing(control: str) -> None:
+    life = Life().drafted(question=f"May {control}we?").submitted(seat("ana"), seat("bo")).vote("ana", REJECT)
+    dossier = told(life)
+    hostile = pages.Names(f"Main {control}12", f"{control}P-1", dict.fromkeys(names(dossier).people, f"A{control}na"))
+    page = bytes(pages.dossier(dossier, digest_of(dossier), hostile).body).decode()
+    shown = f"[U+{ord(control):04X}]"
+    assert control not in page
+    for said in (f"May {shown}we?", f"Main {shown}12 ({shown}P-1)", f"A{shown}na"):
+        assert said in Read(page).text
+    assert f"<title>Decision dossier: May {shown}we?</title>" in page
+
+
+def test_names_and_texts_are_isolated_so_that_their_direction_turns_nothing_beside_them() -> None:
+    right_to_left = "\u05d0\u05d1\u05d2 1"
+    life = (
+        Life()
+        .drafted(question=right_to_left)
+        .submitted(seat("ana"), seat("bo"))
+        .vote("ana", REJECT, reason=right_to_left)
+    )
+    dossier = told(life)
+    called = pages.Names(right_to_left, right_to_left, dict.fromkeys(names(dossier).people, right_to_left))
+    page = bytes(pages.dossier(dossier, digest_of(dossier), called).body).decode()
+    _, _, body = page.partition("</title>")
+    assert body.count(f"<bdi>{right_to_left}</bdi>") == body.count(right_to_left) > 5
 
 
 def test_the_same_ledger_and_names_give_the_same_page() -> None:

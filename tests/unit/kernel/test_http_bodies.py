@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from govevents.values import Money
 from govkernel.http.bodies import Body, check_content_type, read_closely, read_json, validate
@@ -247,3 +248,38 @@ def test_no_bytes_do_more_than_be_refused(body: bytes) -> None:
         validate(Order, body)
     except Refused as error:
         assert error.errors
+
+
+@pytest.mark.parametrize("code", [*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_text_that_turns_the_direction_of_what_stands_beside_it_is_refused(code: int, escaped: bool) -> None:
+    body = json.dumps({"name": f"Bridge {chr(code)}xaM"}, ensure_ascii=escaped)
+    status, pointer, value, remedy = fault(body)
+    assert (status, pointer, value) == (422, "/name", f"Bridge [U+{code:04X}]xaM")
+    assert f"remove the character U+{code:04X}" in remedy
+
+
+def test_letters_that_run_from_right_to_left_and_their_plain_marks_are_texts_like_any_other() -> None:
+    name = "\u05d2\u05e9\u05e8 \u0627\u0644\u0646\u0647\u0631 12\u200f\u200e"
+    made, _ = validate(Order, json.dumps({"name": name}).encode())
+    assert made.name == name
+
+
+class Several(Body):
+    tags: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    notes: dict[str, str] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("given_json", "pointer"),
+    [
+        ({"tags": ["a", "b\u202e"]}, "/tags/1"),
+        ({"kinds": ["a", "b\u202e"]}, "/kinds/1"),
+        ({"notes": {"x": "\u2066"}}, "/notes/x"),
+    ],
+)
+def test_such_a_text_is_found_wherever_it_stands(given_json: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(Refused) as caught:
+        validate(Several, json.dumps(given_json).encode())
+    assert [each.pointer for each in caught.value.errors] == [pointer]

@@ -21,6 +21,9 @@ LONGEST_LIST: Final = 10_000
 DECIMAL: Final = re.compile(r"-?[0-9]{1,38}(\.[0-9]{1,37})?", re.ASCII)
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
+TURNING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Embeddings, overrides and isolates of Unicode's bidirectional algorithm (UAX #9): they reorder what is shown."""
+
 
 class Body(BaseModel):
     """A request's body: unknown fields are refused, types are exact, decimals are texts."""
@@ -349,10 +352,14 @@ def _is_plain(made: BaseModel, given: Any) -> bool:
             value is not None
             and kind is not int
             and kind is not bool
-            and (kind is not str or len(value) > LONGEST_TEXT)
+            and (kind is not str or len(value) > LONGEST_TEXT or not value.isascii())
         ):
             return False
     return True
+
+
+def _named(turning: re.Match[str]) -> str:
+    return f"[U+{ord(turning[0]):04X}]"
 
 
 def _inexact(made: Any, given: Any, pointer: str) -> Iterator[InputError]:
@@ -380,12 +387,22 @@ def _inexact(made: Any, given: Any, pointer: str) -> Iterator[InputError]:
                 detail=f"the text has {len(made)} characters",
                 remedy=f"give at most {LONGEST_TEXT}",
             )
+        elif turning := TURNING.search(made):
+            named = _named(turning)[1:-1]
+            yield InputError(
+                pointer=pointer,
+                detail=f"holds {named}, which turns the direction of what stands beside it",
+                value=shortened(TURNING.sub(_named, made)),
+                remedy=f"remove the character {named}; letters that run from right to left need none",
+            )
     elif isinstance(made, tuple | list | frozenset | set):
         if isinstance(given, list):
             if len(given) > LONGEST_LIST:
                 yield InputError(pointer=pointer, detail="the list is too long", remedy=f"give at most {LONGEST_LIST}")
-            elif not isinstance(made, frozenset | set):
-                for index, (inner, raw) in enumerate(zip(made, given, strict=False)):
+            else:
+                # A set has no order: what stands in it is looked at as it was given.
+                each = given if isinstance(made, frozenset | set) else made
+                for index, (inner, raw) in enumerate(zip(each, given, strict=False)):
                     yield from _inexact(inner, raw, f"{pointer}/{index}")
     elif isinstance(made, dict) and isinstance(given, dict):
         for (key, raw), inner in zip(given.items(), made.values(), strict=False):

@@ -13,6 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import Response
 
 from approvals.application.dossier import Dossier, ImportedDossier, Record, others_in
@@ -30,6 +31,8 @@ POLICY: Final = "; ".join(
     ]
 )
 """The page runs nothing, loads nothing, and has no other style than its own."""
+TURNING: Final = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""Controls that turn the direction of text, as they are shown: what was written long ago may hold them."""
 
 
 class Page(Response):
@@ -91,13 +94,22 @@ def _moment(zone: tzinfo, moment: datetime | None) -> str:
     return f"{local:%Y-%m-%d %H:%M} {'' if abbreviation[:1].isalpha() else 'UTC'}{abbreviation}"
 
 
-def _who(names: Names, identifier: UUID | str) -> str:
+def _who(names: Names, identifier: UUID | str) -> Markup:
     """What an account or a person is called; a service by its own name, whoever is not known by their id."""
     try:
         known = names.people.get(UUID(str(identifier)))
     except ValueError:
-        return str(identifier).replace("service:", "service ")
-    return known or f"(no name) {str(identifier)[:8]}"
+        return _own(str(identifier).replace("service:", "service "))
+    return _own(known or f"(no name) {str(identifier)[:8]}")
+
+
+def _own(value: object) -> Markup:
+    """What somebody wrote, isolated: its direction turns nothing that stands beside it."""
+    return Markup("<bdi>{}</bdi>").format(str(value))
+
+
+def _shown(value: Any) -> Any:
+    return value.translate(TURNING) if isinstance(value, str) else value
 
 
 def _words(value: Any) -> str:
@@ -129,5 +141,6 @@ _pages: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     auto_reload=False,
+    finalize=_shown,
 )
-_pages.filters |= {"words": _words, "version": _version}
+_pages.filters |= {"words": _words, "own": _own, "version": _version}
