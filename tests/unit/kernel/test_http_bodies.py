@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from govevents.approvals import Evidence
 from govevents.values import Money
 from govkernel.http.bodies import Body, check_content_type, read_closely, read_json, validate
-from govkernel.http.problems import Refused
+from govkernel.http.problems import Refused, shortened
 
 
 class Colour(Enum):
@@ -283,3 +284,59 @@ def test_such_a_text_is_found_wherever_it_stands(given_json: dict[str, Any], poi
     with pytest.raises(Refused) as caught:
         validate(Several, json.dumps(given_json).encode())
     assert [each.pointer for each in caught.value.errors] == [pointer]
+
+
+class Listed(Body):
+    evidence: tuple[Evidence, ...] = ()
+
+
+def listed(uri: str) -> bytes:
+    return json.dumps({"evidence": [{"title": "Case", "uri": uri, "sha256": "a" * 64}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        " \x01java\nscript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:msgbox",
+        "ms-msdt:/id",
+        "blob:https://example.org/1",
+    ],
+)
+def test_an_address_that_could_run_code_is_not_that_of_a_document(uri: str) -> None:
+    with pytest.raises(Refused) as caught:
+        validate(Listed, listed(uri))
+    (only,) = caught.value.errors
+    assert (caught.value.problem.status, only.pointer, only.value) == (422, "/evidence/0/uri", shortened(uri))
+    assert "https" in only.remedy
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://documents.example/case",
+        "HTTP://documents.example/case",
+        "file://server/share/case.pdf",
+        "\\\\server\\share\\case.pdf",
+        "urn:isbn:9780000000002",
+        "pw://server/vault/case",
+        "Register 7/case 12: final",
+        "",
+    ],
+)
+def test_an_address_is_where_organisations_keep_documents(uri: str) -> None:
+    made, _ = validate(Listed, listed(uri))
+    assert made.evidence[0].uri == uri
+
+
+class Linked(Body):
+    uri: str
+
+
+def test_an_address_at_the_top_of_a_body_is_looked_at_too() -> None:
+    with pytest.raises(Refused) as caught:
+        validate(Linked, b'{"uri": "javascript:alert(1)"}')
+    assert [each.pointer for each in caught.value.errors] == ["/uri"]

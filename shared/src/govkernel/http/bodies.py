@@ -24,6 +24,11 @@ MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([
 TURNING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Embeddings, overrides and isolates of Unicode's bidirectional algorithm (UAX #9): they reorder what is shown."""
 
+SCHEMES: Final = ("http", "https", "file", "smb", "ftp", "sftp", "urn", "doi", "pw", "trim", "notes")
+"""What the address of a document may begin with: the web, shared drives (file, smb, ftp, sftp), registered names (urn,
+doi), and the registers of ProjectWise (pw), Content Manager (trim) and Notes. None of them runs what it names."""
+SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+
 
 class Body(BaseModel):
     """A request's body: unknown fields are refused, types are exact, decimals are texts."""
@@ -344,7 +349,7 @@ def validate(model: type[AnyBody], body: bytes) -> tuple[AnyBody, Any]:
 
 def _is_plain(made: BaseModel, given: Any) -> bool:
     """Whether a body holds nothing but whole numbers, truths and texts, of which `_inexact` has nothing to say."""
-    if type(given) is not dict:
+    if type(given) is not dict or "uri" in given:
         return False
     for value in made.__dict__.values():
         kind = type(value)
@@ -410,7 +415,22 @@ def _inexact(made: Any, given: Any, pointer: str) -> Iterator[InputError]:
     elif isinstance(given, dict):
         for name, alias in _fields_of(type(made)):
             if alias in given:
-                yield from _inexact(getattr(made, name), given[alias], f"{pointer}/{_token(alias)}")
+                value, place = getattr(made, name), f"{pointer}/{_token(alias)}"
+                yield from _inexact(value, given[alias], place)
+                if alias == "uri" and isinstance(value, str):
+                    yield from _address(value, place)
+
+
+def _address(uri: str, pointer: str) -> Iterator[InputError]:
+    # Browsers drop blanks and controls before a scheme, and line breaks within it, before they follow it.
+    scheme = SCHEME.match("".join(each for each in uri if each > " "))
+    if scheme and scheme[1].lower() not in SCHEMES:
+        yield InputError(
+            pointer=pointer,
+            detail=f"an address that begins with {shortened(scheme[0])} is not that of a document",
+            value=shortened(uri),
+            remedy=f"give one of {', '.join(SCHEMES)}, or a place in your register without a scheme",
+        )
 
 
 _FIELDS: dict[type[Any], tuple[tuple[str, str], ...]] = {}
