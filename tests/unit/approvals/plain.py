@@ -1,4 +1,5 @@
-"""How a review goes, counted the plain way: names for people, and every way in which the votes still out could go."""
+"""How a review goes, counted the plain way: names for people, and every way in which the votes still out could go; and
+what a secretary has on paper of a gate meeting."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,23 @@ from typing import Any
 from tests.unit.approvals.people import BOARD, COUNCIL
 
 from approvals.domain import delegation as delegations
+from approvals.domain import meeting as meetings
 from approvals.domain import review as reviews
 from govevents import approvals as events
-from govevents.approvals import AtTimeLimit, Choice, Condition, ConditionTerms, Duty, Outcome, ReviewKind, Rule
-from govkernel.domain import Money, Refusal
+from govevents.approvals import (
+    Attendance,
+    AtTimeLimit,
+    Choice,
+    Condition,
+    ConditionTerms,
+    Disposition,
+    Duty,
+    Outcome,
+    ReviewKind,
+    Rule,
+    Seen,
+)
+from govkernel.domain import Money, PersonId, Refusal, ReviewId, SubjectId
 
 BODIES = {"board": BOARD, "council": COUNCIL}
 APPROVALS = {Choice.APPROVE, Choice.APPROVE_WITH_CONDITIONS}
@@ -375,3 +389,162 @@ class PlainReview:
             for held, vote in self.votes.items()
             if vote.under is not None and vote.under[0] == delegation and (held, delegation) not in self.marked
         ]
+
+
+@dataclass
+class PlainMeeting:
+    """A meeting as its secretary has it on paper, lengths in minutes. What is done to it returns what it is refused
+    with; None where it is done, or was before."""
+
+    length: int = 60
+    revision: int = 0
+    phase: str = "scheduled"
+    agenda: list[tuple[ReviewId, int]] = field(default_factory=list)
+    attendance: dict[PersonId, tuple[SubjectId, Attendance]] = field(default_factory=dict)
+    minutes: list[tuple[ReviewId | None, str, int | None]] = field(default_factory=list)
+    dispositions: dict[ReviewId, tuple[Disposition, str, Seen | None]] = field(default_factory=dict)
+
+    def not_ahead(self) -> type[Refusal] | None:
+        """What somebody hears who would move a meeting that isn't ahead any more."""
+        return {
+            "scheduled": None,
+            "session": meetings.MeetingAlreadyOpened,
+            "closed": meetings.MeetingIsClosed,
+            "cancelled": meetings.MeetingIsCancelled,
+        }[self.phase]
+
+    def not_under_way(self) -> type[Refusal] | None:
+        """What somebody hears who would minute something while the meeting is not under way."""
+        return {
+            "scheduled": meetings.MeetingNotOpened,
+            "session": None,
+            "closed": meetings.MeetingIsClosed,
+            "cancelled": meetings.MeetingIsCancelled,
+        }[self.phase]
+
+    def set_agenda(self, items: list[tuple[ReviewId, int]]) -> type[Refusal] | None:
+        """Look at these reviews, for so long each."""
+        named = [review for review, _ in items]
+        treated = self.dispositions.keys() | {review for review, _, _ in self.minutes}
+        if not items:
+            return meetings.AgendaMissing
+        if items == self.agenda:
+            return None
+        if len(set(named)) < len(named):
+            return meetings.ReviewListedTwice
+        if self.phase in ("closed", "cancelled"):
+            return self.not_under_way()
+        if any(review in treated and review not in named for review, _ in self.agenda):
+            return meetings.ItemAlreadyTreated
+        if sum(minutes for _, minutes in items) > self.length:
+            return meetings.AgendaTooLong
+        self.agenda = items
+        return None
+
+    def move(self, length: int) -> type[Refusal] | None:
+        """Let it take place elsewhere, for so long."""
+        if self.phase != "scheduled":
+            return self.not_ahead()
+        if sum(minutes for _, minutes in self.agenda) > length:
+            return meetings.AgendaTooLong
+        self.length = length
+        self.revision += 1
+        return None
+
+    def open(self) -> type[Refusal] | None:
+        """Begin."""
+        if self.phase == "cancelled":
+            return meetings.MeetingIsCancelled
+        if not self.agenda:
+            return meetings.AgendaMissing
+        if self.phase == "scheduled":
+            self.phase = "session"
+        return None
+
+    def attend(self, who: PersonId, account: SubjectId, how: Attendance) -> type[Refusal] | None:
+        """Write down whether a natural person takes part."""
+        if self.phase == "closed" and self.attendance.get(who) == (account, how):
+            return None
+        if self.phase == "session":
+            self.attendance[who] = (account, how)
+        return self.not_under_way()
+
+    def present(self) -> set[PersonId]:
+        """Who takes part."""
+        taking_part = (Attendance.PRESENT, Attendance.REMOTE)
+        return {who for who, (_, how) in self.attendance.items() if how in taking_part}
+
+    def minute(self, review: ReviewId | None, text: str, corrects: int | None) -> type[Refusal] | None:
+        """Write down what was said."""
+        if self.phase in ("session", "closed") and (review, text, corrects) in self.minutes:
+            return None
+        if self.phase != "session":
+            return self.not_under_way()
+        if review is not None and review not in dict(self.agenda):
+            return meetings.ItemNotOnAgenda
+        if corrects is not None and not 1 <= corrects <= len(self.minutes):
+            return meetings.MinuteNotKnown
+        if corrects is not None and corrects in [number for _, _, number in self.minutes]:
+            return meetings.MinuteAlreadyCorrected
+        self.minutes.append((review, text, corrects))
+        return None
+
+    def dispose(
+        self, review: ReviewId, standing: str, conclusion: Seen | None, disposition: Disposition, remark: str
+    ) -> type[Refusal] | None:
+        """Write down what became of a review that stands so."""
+        disposed = disposition, remark, conclusion if disposition is Disposition.DECIDED else None
+        if self.phase in ("session", "closed") and self.dispositions.get(review) == disposed:
+            return None
+        if self.phase != "session":
+            return self.not_under_way()
+        if review not in dict(self.agenda):
+            return meetings.ItemNotOnAgenda
+        if disposition is Disposition.DECIDED and standing != "concluded":
+            return reviews.ReviewNotConcluded
+        if disposition is not Disposition.DECIDED and standing == "concluded":
+            return meetings.ItemAlreadyDecided
+        if disposition is Disposition.LEFT_TO_VOTE and standing not in ("submitted", "open"):
+            return reviews.ReviewNotOpen
+        self.dispositions[review] = disposed
+        return None
+
+    def close(self) -> type[Refusal] | None:
+        """End it."""
+        if self.phase in ("scheduled", "cancelled"):
+            return self.not_under_way()
+        if any(review not in self.dispositions for review, _ in self.agenda):
+            return meetings.ItemsNotDisposed
+        if not self.minutes:
+            return meetings.NothingMinuted
+        self.phase = "closed"
+        return None
+
+    def cancel(self) -> type[Refusal] | None:
+        """Call it off."""
+        if self.phase in ("session", "closed"):
+            return self.not_ahead()
+        self.phase = "cancelled"
+        return None
+
+
+def on_paper(state: meetings.Meeting) -> PlainMeeting:
+    """What a meeting's state would be on paper."""
+    assert not isinstance(state, meetings.NotScheduled)
+    plan = state.plan
+    paper = PlainMeeting(
+        length=(plan.ends_at - plan.starts_at) // timedelta(minutes=1),
+        revision=plan.revision,
+        phase="session" if isinstance(state, meetings.InSession) else type(state).__name__.lower(),
+        agenda=[(item.review, item.minutes) for item in plan.agenda],
+    )
+    if isinstance(state, meetings.InSession | meetings.Closed):
+        held = state.proceedings
+        assert [minute.number for minute in held.minutes] == list(range(1, len(held.minutes) + 1))
+        paper.attendance = {who: (each.attendee, each.attendance) for who, each in held.attendance.items()}
+        paper.minutes = [(minute.review, minute.text, minute.corrects) for minute in held.minutes]
+        paper.dispositions = {
+            review: (each.disposition, each.remark, each.decision) for review, each in held.dispositions.items()
+        }
+        assert meetings.present(held) == paper.present()
+    return paper
