@@ -124,6 +124,33 @@ async def test_three_projects_meet_and_each_goes_its_way(sitting: Sitting) -> No
         dossier_is_complete(sitting, name, review)
 
 
+async def test_a_change_that_is_killed_terminates_its_project(sitting: Sitting) -> None:
+    system, office = sitting.system, sitting.office
+    before, sitting.now = sitting.now, "2030-06-22T09:00:00Z"
+    about_changes = {
+        "portfolio": office.portfolio,
+        "kind": "change",
+        "electorate": {"roles": [], "people": [subject("bo"), subject("cy")], "body": None, "by_value_band": False},
+        "quorum": {"minimum": 2, "share": "0.5"},
+        "rule": "majority",
+        "failed_outcome": "recycle",
+    }
+    sitting.tell("ana", "/gate-policies", about_changes)
+    project = office.project("killed")
+    asked = {"project": project, "kind": "change", "question": "Do we go on?", "evidence": [EVIDENCE]}
+    review = str(sitting.tell("max", "/reviews", asked)["stream"])
+    sitting.on(review, "max", "submissions", {"proposed": "kill"})
+    for voter in ("bo", "cy"):
+        sitting.vote(review, voter, "approve")
+    assert sitting.shown(review)["outcome"] == "kill"
+
+    async def terminated() -> bool:
+        return bool(system.ask("ana", "projects", f"/projects/{project}").json()["status"] == "terminated")
+
+    await eventually("the project has ended because its change was killed", terminated)
+    sitting.now = before
+
+
 def scheduled(sitting: Sitting, reviews: dict[str, str]) -> str:
     """A meeting of the board over the three reviews, in order, and its invitation."""
     body = {
