@@ -1,5 +1,6 @@
-"""Bodies, roles, policies, delegations and reviews live together, as the ledger lets them: who relies on what has moved
-meanwhile decides again. A plain model says at each step who may vote, and what it must come to."""
+"""Bodies, roles, policies, delegations, reviews and gate meetings live together, as the ledger lets them: who relies on
+what has moved meanwhile decides again. Plain models say at each step who may vote, what it must come to, and what a
+meeting may say of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,11 +10,24 @@ from fractions import Fraction
 from typing import Any, Final
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
+from hypothesis import event as occurred
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.unit.approvals.people import PORTFOLIO, PORTFOLIO_NODE, PROJECT, PROJECT_NODE, account, person
-from tests.unit.approvals.plain import BODIES, Delegated, PlainReview, Refusals, Said, Seat, Sitting, Terms, step
+from tests.unit.approvals.people import BOARD, PORTFOLIO, PORTFOLIO_NODE, PROJECT, PROJECT_NODE, account, person
+from tests.unit.approvals.plain import (
+    BODIES,
+    Delegated,
+    PlainMeeting,
+    PlainReview,
+    Refusals,
+    Said,
+    Seat,
+    Sitting,
+    Terms,
+    on_paper,
+    step,
+)
 from tests.unit.approvals.reviews import NOON
 
 from approvals.application.electorate import ElectorateTooSmall, PolicyMissing, Project, Rolls, edition_of, elect
@@ -23,14 +37,39 @@ from approvals.domain import review as reviews
 from approvals.domain.body import BODY, AppointMember, FormBody, ReleaseMember
 from approvals.domain.delegation import DELEGATION, GrantDelegation, RevokeDelegation
 from approvals.domain.gate_policy import GATE_POLICY, PublishPolicy, asked_for
+from approvals.domain.meeting import (
+    MEETING,
+    CancelMeeting,
+    CloseMeeting,
+    DisposeItem,
+    OpenMeeting,
+    RecordAttendance,
+    ScheduleMeeting,
+    SetAgenda,
+    TakeMinute,
+)
 from approvals.domain.project_reviews import PROJECT_REVIEWS, EndReviews, ProjectHasEnded
 from approvals.domain.review import REVIEW
 from approvals.domain.role_assignment import ROLE_ASSIGNMENT, AssignRole, RevokeRole
 from approvals.domain.value_bands import VALUE_BANDS
 from govevents import approvals as events
-from govevents.approvals import AtTimeLimit, Choice, Duty, Electorate, Outcome, Quorum, ReviewKind, Role, Rule, Seen
+from govevents.approvals import (
+    AgendaItem,
+    Attendance,
+    AtTimeLimit,
+    Choice,
+    Disposition,
+    Duty,
+    Electorate,
+    Outcome,
+    Quorum,
+    ReviewKind,
+    Role,
+    Rule,
+    Seen,
+)
 from govevents.document import Envelope, Origin, Recorded
-from govkernel.domain import Aggregate, Link, Money, NodeId, Reaction, Refusal
+from govkernel.domain import Aggregate, Link, Money, NodeId, Reaction, Refusal, ReviewId
 
 PEOPLE: Final = ("ana", "bo", "cy", "dee", "max", "sol", "sam", "eli", "fay")
 NODES: Final = frozenset({PROJECT_NODE, PORTFOLIO_NODE})
@@ -100,7 +139,8 @@ class Policy:
 
 
 class GovernanceLives(RuleBasedStateMachine):
-    """A portfolio with its bodies, roles and policy, and the reviews of a project in it, one after another."""
+    """A portfolio with its bodies, roles and policy, the reviews of a project in it, one after another, and the gate
+    meetings that look at them."""
 
     @initialize(furnished=st.sampled_from([True, True, True, False]))
     def begin(self, furnished: bool) -> None:
@@ -114,6 +154,8 @@ class GovernanceLives(RuleBasedStateMachine):
         self.review = uuid5(NAMESPACE_DNS, "review.0")
         self.reviews = 0
         self.plain: PlainReview | None = None
+        self.plains: dict[UUID, PlainReview] = {}
+        self.meetings: dict[UUID, PlainMeeting] = {}
         self.put: events.ReviewSubmitted | None = None
         self.pending: list[Callable[[], None]] = []
         for name, body in BODIES.items():
@@ -392,6 +434,7 @@ class GovernanceLives(RuleBasedStateMachine):
         # What waited to be written was submitted when it was decided.
         plain = replace(plain, submitted_at=put.submitted_at)
         self.review, self.plain, self.put = review, plain, put
+        self.plains[review] = plain
         expected = {seat.holder: seat for seat in first.seats}
         assert {each.person for each in self.put.electorate} == {person(name) for name in expected}
         assert len(self.put.electorate) == len(expected), "one natural person has one seat"
@@ -430,15 +473,19 @@ class GovernanceLives(RuleBasedStateMachine):
             (revoked,) = decided
             self.pending.append(lambda: self.react_to(stream, revoked))
 
-    def react_to(self, stream: UUID, event: Any) -> None:
-        """Let reactions have an event: what they ask for is done."""
+    def asked_by(self, stream: UUID, event: Any) -> tuple[Reaction, ...]:
+        """What reactions ask for because of a stream's newest event."""
         recorded = Recorded(envelope(stream, self.ledger.version(stream), event), event, b"")
         found = Found()
         for review, state in self.ledger.states.items():
             if isinstance(state, reviews.Review):
                 for link in REVIEW.links(state):
                     found[link] = (*found[link], review)
-        for reaction in react(recorded, found):
+        return tuple(react(recorded, found))
+
+    def react_to(self, stream: UUID, event: Any) -> None:
+        """Let reactions have an event: what they ask for is done."""
+        for reaction in self.asked_by(stream, event):
             self.done(reaction)
 
     def done(self, reaction: Reaction) -> None:
@@ -621,6 +668,193 @@ class GovernanceLives(RuleBasedStateMachine):
         self.do(REVIEW, self.review, reviews.WithdrawReview("not needed"))
         self.plain.state = "withdrawn"
 
+    def review_of(self, back: int) -> ReviewId:
+        """The review that was drafted last, or so many before it."""
+        return ReviewId(uuid5(NAMESPACE_DNS, f"review.{self.reviews - back % self.reviews}"))
+
+    def meeting_of(self, back: int) -> UUID:
+        """The meeting that was scheduled last, or so many before it."""
+        return list(self.meetings)[-1 - back % len(self.meetings)]
+
+    def may_convene(self) -> bool:
+        """Whether the meetings before are over."""
+        over = all(paper.phase in ("closed", "cancelled") for paper in self.meetings.values())
+        return over and self.reviews > 0 and len(self.meetings) < 4
+
+    @precondition(may_convene)
+    @rule(begun=st.booleans(), back=st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    def convene(self, begun: bool, back: list[int]) -> None:
+        meeting = uuid5(NAMESPACE_DNS, f"meeting.{len(self.meetings)}")
+        self.meetings[meeting] = PlainMeeting()
+        starts_at, chair = self.now + timedelta(1), account("ana")
+        ends_at = starts_at + timedelta(hours=1)
+        plan = ScheduleMeeting(PORTFOLIO, BOARD, "Gates of March", starts_at, ends_at, "UTC", "Room 4", chair, ())
+        self.to_meeting(meeting, plan, None)
+        self.set_agenda(0, [(each, 10) for each in back])
+        if begun:
+            self.open_or_cancel(0, False)
+
+    @precondition(lambda self: self.meetings)
+    @rule(
+        back=st.sampled_from([0, 0, 0, 1]),
+        items=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([10, 25, 40])), max_size=3),
+    )
+    def set_agenda(self, back: int, items: list[tuple[int, int]]) -> None:
+        meeting, agenda = self.meeting_of(back), [(self.review_of(each), minutes) for each, minutes in items]
+        command = SetAgenda(tuple(AgendaItem(review, PROJECT, minutes) for review, minutes in agenda))
+        self.to_meeting(meeting, command, self.meetings[meeting].set_agenda(agenda))
+
+    @precondition(lambda self: self.meetings)
+    @rule(back=st.sampled_from([0, 0, 0, 1]), cancelled=st.sampled_from([False, False, True]))
+    def open_or_cancel(self, back: int, cancelled: bool) -> None:
+        meeting = self.meeting_of(back)
+        paper = self.meetings[meeting]
+        if cancelled:
+            self.to_meeting(meeting, CancelMeeting("Nobody has time."), paper.cancel())
+        else:
+            self.to_meeting(meeting, OpenMeeting(account("ana")), paper.open())
+
+    @precondition(lambda self: self.meetings)
+    @rule(
+        back=st.sampled_from([0, 0, 0, 1]),
+        name=st.sampled_from(["ana", "ana.second", "bo", "sam"]),
+        how=st.sampled_from(Attendance),
+    )
+    def attend(self, back: int, name: str, how: Attendance) -> None:
+        meeting, natural = self.meeting_of(back), person(name.removesuffix(".second"))
+        command = RecordAttendance(account(name), natural, how)
+        self.to_meeting(meeting, command, self.meetings[meeting].attend(natural, account(name), how))
+
+    @precondition(lambda self: self.meetings)
+    @rule(
+        back=st.sampled_from([0, 0, 0, 1]),
+        about=st.none() | st.integers(0, 3),
+        text=st.sampled_from(["It holds.", "It is doubted."]),
+        corrects=st.none() | st.integers(1, 2),
+    )
+    def minute(self, back: int, about: int | None, text: str, corrects: int | None) -> None:
+        meeting, review = self.meeting_of(back), None if about is None else self.review_of(about)
+        command = TakeMinute(review, text, corrects)
+        self.to_meeting(meeting, command, self.meetings[meeting].minute(review, text, corrects))
+
+    @precondition(lambda self: self.meetings)
+    @rule(
+        back=st.sampled_from([0, 0, 0, 1]),
+        about=st.integers(0, 3),
+        disposition=st.sampled_from(Disposition),
+        remark=st.sampled_from(["", "Later."]),
+        late=st.booleans(),
+    )
+    def dispose(self, back: int, about: int, disposition: Disposition, remark: str, late: bool) -> None:
+        meeting, review = self.meeting_of(back), self.review_of(about)
+        seen_version = self.ledger.version(review)
+
+        def conclusion() -> Seen | None:
+            recorded = self.ledger.events[review]
+            found = [n for n, each in enumerate(recorded, 1) if isinstance(each, events.ReviewConcluded)]
+            return self.ledger.seen(review, found[-1]) if found else None
+
+        def make() -> Intent:
+            state = self.ledger.state(REVIEW, review)
+            command = DisposeItem(review, state, conclusion(), disposition, remark)
+            return Intent(MEETING, meeting, command, {review: self.ledger.version(review)})
+
+        def commit(prepared: Intent) -> None:
+            paper = self.meetings[meeting]
+            refusal = paper.dispose(review, self.standing(review), conclusion(), disposition, remark)
+            if self.ledger.version(review) != seen_version:
+                occurred(f"said of a review that has moved on: {refusal.__name__ if refusal else 'still true'}")
+            self.held(meeting, prepared, make, refusal)
+
+        prepared = make()
+        if late:
+            self.pending.append(lambda: commit(prepared))
+        else:
+            commit(prepared)
+
+    @precondition(lambda self: self.meetings)
+    @rule(back=st.sampled_from([0, 0, 0, 1]))
+    def close(self, back: int) -> None:
+        meeting = self.meeting_of(back)
+        paper = self.meetings[meeting]
+        was = paper.phase
+        self.to_meeting(meeting, CloseMeeting(account("ana")), paper.close())
+        if (was, paper.phase) == ("session", "closed"):
+            decided = any(what is Disposition.DECIDED for what, _, _ in paper.dispositions.values())
+            occurred(f"closed {'with' if decided else 'without'} a decided item")
+
+    @rule(
+        choices=st.lists(st.sampled_from([Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN]), min_size=1, max_size=4),
+        early=st.sampled_from([None, *Disposition]),
+        closes=st.booleans(),
+    )
+    def vote_in_a_meeting(self, choices: list[Choice], early: Disposition | None, closes: bool) -> None:
+        if self.plain is None or self.plain.state in ("concluded", "withdrawn"):
+            self.submit("sam", False)
+        numbers = {self.review_of(number): number for number in range(self.reviews)}
+        number = numbers.get(ReviewId(self.review), 0)
+        if self.may_convene():
+            self.convene(False, [number])
+        paper = self.meetings[self.meeting_of(0)]
+        if self.review_of(number) not in dict(paper.agenda):
+            self.set_agenda(0, [*((numbers[review], 10) for review, _ in paper.agenda), (number, 10)])
+        self.open_or_cancel(0, False)
+        if early is not None:
+            self.dispose(0, number, early, "Said before.", True)
+        if self.plain is not None and self.plain.state == "open":
+            self.several_vote(choices)
+        if early is not None:
+            self.pending.pop()()
+        self.minute(0, None, "It holds.", None)
+        usual = {"concluded": Disposition.DECIDED, "open": Disposition.LEFT_TO_VOTE}
+        for review, _ in paper.agenda:
+            self.dispose(0, numbers[review], usual.get(self.standing(review), Disposition.DEFERRED), "", False)
+        if closes:
+            self.close(0)
+
+    def standing(self, review: ReviewId) -> str:
+        """How a review stands, on paper."""
+        return self.plains[review].state if review in self.plains else "draft"
+
+    def to_meeting(self, meeting: UUID, command: Any, refusal: type[Refusal] | None) -> None:
+        """Tell a meeting something that rests on nothing else."""
+        intent = Intent(MEETING, meeting, command, {})
+        self.held(meeting, intent, lambda: intent, refusal)
+
+    def held(self, meeting: UUID, prepared: Intent, make: Callable[[], Intent], refusal: type[Refusal] | None) -> None:
+        """Let a meeting take something or refuse it as its secretary does, whereupon reviews are what they were."""
+        try:
+            decided = self.ledger.append(prepared, make)
+        except Refusal as refused:
+            assert type(refused) is refusal, f"{refused!r}, though the secretary has {refusal}"
+            return
+        assert refusal is None, f"{prepared.command} was taken, though the secretary has {refusal}"
+        assert self.ledger.append(make(), make) == (), "what was just done is not done twice"
+        for event in decided:
+            assert self.asked_by(meeting, event) == (), "a meeting asks nothing of anybody"
+            if isinstance(event, events.ItemDisposed):
+                self.is_so(event)
+        for number in range(self.reviews):
+            review = self.review_of(number)
+            state = REVIEW.initial
+            for event in self.ledger.events[review]:
+                state = REVIEW.evolve(state, event)
+            assert self.ledger.state(REVIEW, review) == state, "a review is what its own events say"
+
+    def is_so(self, disposed: events.ItemDisposed) -> None:
+        """Compare what a meeting says of a review with what the review's own events say at that moment."""
+        recorded = self.ledger.events[disposed.review]
+        steps = [found for event in recorded if (found := step(event)) is not None]
+        submitted = any(isinstance(event, events.ReviewSubmitted) for event in recorded)
+        concluded, waits = [each for each in steps if each[0] == "concluded"], steps[-1:] == [("escalated", None)]
+        match disposed.disposition:
+            case Disposition.DECIDED:
+                assert disposed.decision is not None and concluded
+            case Disposition.LEFT_TO_VOTE:
+                assert submitted and not concluded and not waits and ("withdrawn",) not in steps
+            case Disposition.DEFERRED:
+                assert not concluded
+
     @precondition(lambda self: self.pending)
     @rule(number=st.integers(0, 9))
     def what_waited_is_written(self, number: int) -> None:
@@ -652,6 +886,35 @@ class GovernanceLives(RuleBasedStateMachine):
         voices = [vote.person for vote in self.ledger.states[self.review].ballot.votes.values()]
         assert len(set(voices)) == len(voices)
 
+    @invariant()
+    def meetings_are_as_they_are_on_paper_and_end_for_good_once_each_item_is_disposed(self) -> None:
+        for meeting, paper in self.meetings.items():
+            assert on_paper(self.ledger.state(MEETING, meeting)) == paper
+            agenda: set[ReviewId] = set()
+            disposed: set[ReviewId] = set()
+            ended = False
+            for event in self.ledger.events[meeting]:
+                assert not ended, "after a meeting's end nothing follows"
+                if isinstance(event, events.AgendaSet):
+                    agenda = {item.review for item in event.items}
+                if isinstance(event, events.ItemDisposed):
+                    disposed.add(event.review)
+                if isinstance(event, events.MeetingClosed):
+                    assert agenda and agenda <= disposed
+                ended = isinstance(event, events.MeetingClosed | events.MeetingCancelled)
+
+    @invariant()
+    def what_a_meeting_says_was_decided_is_the_conclusion_of_that_review(self) -> None:
+        for meeting in self.meetings:
+            for event in self.ledger.events[meeting]:
+                if not isinstance(event, events.ItemDisposed):
+                    continue
+                assert (event.decision is not None) == (event.disposition is Disposition.DECIDED)
+                if event.decision is not None:
+                    there = self.ledger.events[event.review][event.decision.version - 1]
+                    assert isinstance(there, events.ReviewConcluded)
+                    assert event.decision == self.ledger.seen(event.review, event.decision.version)
+
 
 class Found(dict[Link, tuple[UUID, ...]]):
     """What a link finds; nothing where nobody has it."""
@@ -682,4 +945,4 @@ def envelope(stream: UUID, version: int, event: Any) -> Envelope:
 
 
 TestGovernanceLives = GovernanceLives.TestCase
-TestGovernanceLives.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestGovernanceLives.settings = settings(max_examples=400, stateful_step_count=60, deadline=None)
