@@ -181,9 +181,19 @@ async def test_readiness_is_computed_from_deliverables_open_conditions_and_breac
     assert found == {"deliverable": "yes", "condition": "no", "breach": "no"}
 
 
+async def council(room: Room, *members: str) -> str:
+    """A body beside the board; its id."""
+    pmo = await room.as_("pia")
+    body = str(done(await pmo.post("/bodies", json={"portfolio": room.portfolio, "name": "Council"}), 201)["stream"])
+    for name in members:
+        done(await pmo.post(f"/bodies/{body}/members", json={"member": str(subject(name)), "first_day": "2020-01-01"}))
+    return body
+
+
 @pytest.mark.parametrize("then", ["reminder", "escalation", "hold"])
 async def test_a_condition_that_is_not_met_lapses_into_what_was_said(room: Room, then: str) -> None:
-    review = await conditional_go(room, due="2030-06-30", then=then)
+    await room.publish(gate="G7", escalate_to=await council(room, "con", "vic"))
+    review = await conditional_go(room, due="2030-06-30", then=then, gate="G7")
     # The portfolio's days are those of Melbourne, which are over at 14:00 UTC in winter.
     await fire(room, datetime(2030, 6, 30, 13, 59, 59, tzinfo=UTC))
     assert not any(isinstance(fact, ConditionLapsed) for fact in await room.facts(review))
@@ -249,30 +259,22 @@ async def test_a_deviation_that_fails_waives_nothing(room: Room) -> None:
 
 
 async def test_the_body_that_the_policy_names_decides_what_the_electorate_does_not(room: Room) -> None:
-    pmo = await room.as_("pia")
-    council = str(done(await pmo.post("/bodies", json={"portfolio": room.portfolio, "name": "Council"}), 201)["stream"])
-    for name in ("con", "vic"):
-        seat = {"member": str(subject(name)), "first_day": "2020-01-01"}
-        done(await pmo.post(f"/bodies/{council}/members", json=seat))
-    await room.publish(gate="G7", time_limit={"days": 5, "then": "escalate"}, escalate_to=council)
+    above = await council(room, "con", "vic")
+    await room.publish(gate="G7", time_limit={"days": 5, "then": "escalate"}, escalate_to=above)
     review = await room.opened(gate="G7")
     done(await room.vote(review, "ana", seen=2))
     await fire(room, datetime.now(UTC) + timedelta(days=5, minutes=1))
     (up,) = [fact for fact in await room.facts(review) if isinstance(fact, ReviewEscalated)]
     assert up.to is not None
     shown = await room.shown(review)
-    assert (shown["state"], shown["body"], shown["tally"]["approve"]) == ("open", council, 0)
+    assert (shown["state"], shown["body"], shown["tally"]["approve"]) == ("open", above, 0)
     problem(await room.vote(review, "bo", seen=4), 403, "not-an-elector")
     done(await room.vote(review, "con", seen=4, choice="reject"))
 
 
 async def test_the_vote_that_sent_a_review_up_sent_again_without_its_key_is_no_error(room: Room) -> None:
-    pmo = await room.as_("pia")
-    council = str(done(await pmo.post("/bodies", json={"portfolio": room.portfolio, "name": "Council"}), 201)["stream"])
-    for name in ("con", "vic"):
-        seat = {"member": str(subject(name)), "first_day": "2020-01-01"}
-        done(await pmo.post(f"/bodies/{council}/members", json=seat))
-    await room.publish(gate="G7", escalate_to=council)
+    above = await council(room, "con", "vic")
+    await room.publish(gate="G7", escalate_to=above)
     review = await room.opened(gate="G7")
     for number, name in enumerate(("ana", "bo"), start=2):
         done(await room.vote(review, name, seen=number, choice="abstain"))
@@ -280,7 +282,7 @@ async def test_the_vote_that_sent_a_review_up_sent_again_without_its_key_is_no_e
     claims = [{"stream": review, "version": 2, "hash": basis.hash.hex()}]
     sent: dict[str, Any] = {"choice": "abstain", "claims": claims}
     assert len(done(await room.vote(review, "cy", seen=4, **sent))["events"]) == 2
-    assert (await room.shown(review))["body"] == council
+    assert (await room.shown(review))["body"] == above
     assert done(await room.vote(review, "cy", seen=6, **sent))["events"] == []
     problem(await room.vote(review, "cy", seen=6, choice="abstain"), 403, "not-an-elector")
 

@@ -410,8 +410,7 @@ async def test_nobody_votes_in_the_past(room: Room) -> None:
 
 
 async def test_the_time_limit_decides_with_the_votes_that_were_cast(room: Room) -> None:
-    limit = {"days": 5, "then": "escalate"}
-    await room.publish(gate="G2", rule="threshold", threshold="0.6", time_limit=limit)
+    await room.publish(gate="G2", time_limit={"days": 5, "then": "escalate"})
     review = await room.opened(gate="G2")
     done(await room.vote(review, "ana", seen=2))
     done(await room.vote(review, "bo", seen=3, choice="abstain"))
@@ -423,7 +422,19 @@ async def test_the_time_limit_decides_with_the_votes_that_were_cast(room: Room) 
     assert await timers.fire_due(closes_at) == 0
     concluded = (await room.facts(review))[-1]
     assert isinstance(concluded, ReviewConcluded)
-    assert (concluded.outcome, concluded.ending) == (Outcome.RECYCLE, Ending.TIME_LIMIT)
+    assert (concluded.outcome, concluded.ending) == (Outcome.GO, Ending.TIME_LIMIT)
+
+
+async def test_what_a_threshold_lacks_for_want_of_votes_is_not_decided_by_the_time_limit(room: Room) -> None:
+    limit = {"days": 5, "then": "escalate"}
+    await room.publish(gate="G2", rule="threshold", threshold="0.6", failed_outcome="kill", time_limit=limit)
+    review = await room.opened(gate="G2")
+    done(await room.vote(review, "ana", seen=2))
+    done(await room.vote(review, "bo", seen=3, choice="abstain"))
+    timers = room.service.runtime.timers
+    assert timers is not None
+    await timers.fire_due(datetime.now(UTC) + timedelta(days=6))
+    assert isinstance((await room.facts(review))[-1], ReviewEscalated)
 
 
 @pytest.mark.parametrize(("then", "event"), [("escalate", ReviewEscalated), ("lapse", ReviewWithdrawn)])

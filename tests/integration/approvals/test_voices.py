@@ -1,15 +1,17 @@
 """Alternates, delegates and the recused over HTTP, and what revoking a delegation does to votes under it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
-from tests.integration.approvals.room import BOARD, Room, assign, register
+from tests.integration.approvals.room import BOARD, CHARTER, Room, assign, register
 from tests.support.services import done, problem, subject
 
 from approvals.domain.delegation import DELEGATION
 from govevents.approvals import Role, VoteCast, VoteMarked
+from govevents.projects import CharterAmended
 
 
 async def seat_alternate(room: Room, name: str, member: str) -> None:
@@ -179,3 +181,34 @@ async def test_recusals_that_leave_too_few_escalate_and_a_body_is_found_for_it(r
         409,
         "review-not-escalated",
     )
+
+
+async def test_a_voter_who_is_made_the_project_s_manager_votes_no_more(room: Room) -> None:
+    review = await room.opened()
+    amended = CharterAmended(replace(CHARTER, manager=subject("bo")), "Bo takes over.")
+    await room.service.hear(room.project_stream.event(amended))
+    problem(await room.vote(review, "bo", seen=2), 403, "project-manager-may-not-vote")
+    done(await room.vote(review, "ana", seen=2))
+
+
+async def test_a_delegate_carries_no_vote_of_someone_whose_role_has_ended(room: Room) -> None:
+    review = await room.opened()
+    delegation = await delegate(room, "ana", "con")
+    role = {"holder": str(subject("ana")), "role": "approver", "node": room.portfolio, "reason": "She has left."}
+    done(await room.service.root.post("/role-revocations", json=role))
+    await room.service.follow_itself()
+    problem(await room.vote(review, "ana", seen=2), 403, "not-allowed")
+    problem(await room.vote(review, "con", seen=2, delegation=delegation), 403, "delegator-may-not-vote")
+
+
+async def test_the_pmo_that_submits_recuses_nobody_else(room: Room) -> None:
+    review = await room.drafted()
+    done(await room.submit(review, "pia"))
+    body = {"account": str(subject("bo")), "reason": "A stake."}
+    problem(await (await room.as_("pia")).post(f"/reviews/{review}/recusals", json=body), 403, "tied-may-not-recuse")
+
+
+async def test_a_gate_is_decided_at_the_project_s_value_whoever_prepares_it(room: Room) -> None:
+    asked = room.question(value={"amount": "1.00", "currency": "AUD"})
+    refused = problem(await (await room.as_("max")).post("/reviews", json=asked), 409, "value-is-the-projects")
+    assert refused["facts"] == {"kind": "gate", "value": "1.00 AUD"}

@@ -24,6 +24,7 @@ from govevents.approvals import (
     ConditionTerms,
     Disposition,
     Duty,
+    OnLapse,
     Outcome,
     ReviewKind,
     Rule,
@@ -204,7 +205,7 @@ class PlainReview:
     def open(self, now: datetime) -> list[Step]:
         """Take votes from now on, unless a criterion has decided."""
         self.state = "open"
-        if self.missed & self.deciding:
+        if self.missed & self.deciding and self.terms.proposed is Outcome.GO:
             return [self.conclude("failed", "criterion", now)]
         return self.settle(now)
 
@@ -284,7 +285,7 @@ class PlainReview:
         if self.state == "submitted":
             return [*self.open(now), *self.time_is_over(now)]
         came_to = result(*self.counted()) if self.heard() else "nothing"
-        if came_to != "nothing":
+        if came_to == "passed" or (came_to == "failed" and self.terms.rule is Rule.MAJORITY):
             return [self.conclude(came_to, "time_limit", now)]
         if self.terms.at_limit is AtTimeLimit.LAPSE:
             self.state = "withdrawn"
@@ -355,7 +356,8 @@ class PlainReview:
             ahead_days = (condition.due - day).days
             if ahead_days < 0 or (allowed.longest_days is not None and ahead_days > allowed.longest_days):
                 against.add(reviews.ConditionDueOutOfRange)
-            if condition.on_lapse not in allowed.lapses:
+            to_nobody = condition.on_lapse is OnLapse.ESCALATION and self.above is None
+            if condition.on_lapse not in allowed.lapses or to_nobody:
                 against.add(reviews.LapseNotAllowed)
         return against
 
@@ -476,7 +478,9 @@ class PlainMeeting:
 
     def minute(self, review: ReviewId | None, text: str, corrects: int | None) -> type[Refusal] | None:
         """Write down what was said."""
-        if self.phase in ("session", "closed") and (review, text, corrects) in self.minutes:
+        struck = {number for _, _, number in self.minutes}
+        standing = [each for number, each in enumerate(self.minutes, start=1) if number not in struck]
+        if self.phase in ("session", "closed") and (review, text, corrects) in standing:
             return None
         if self.phase != "session":
             return self.not_under_way()

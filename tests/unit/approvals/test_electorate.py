@@ -153,6 +153,16 @@ def test_a_body_votes_by_its_members_the_chair_first() -> None:
     assert elected() == Elected(Panel(BOARD, electorate, KEPT_OUT), None, KEPT_OUT)
 
 
+def test_where_the_bands_lead_to_the_body_above_nothing_is_above_it() -> None:
+    bodies = {BOARD: board_of("ana"), COUNCIL: board_of("cy", name="Council")}
+    policy = replace(POLICY, electorate=BY_BAND, escalate_to=COUNCIL)
+    small, large = (replace(CHARTERED, value=Money(Decimal(value), "AUD")) for value in ("4.99", "9"))
+    assert elected(policy=policy, bodies=bodies, project=small).escalation is None
+    above = elected(policy=policy, bodies=bodies, project=large).escalation
+    assert above is not None
+    assert above.body == COUNCIL
+
+
 def test_the_value_bands_name_the_body_and_its_bound_says_if_it_is_in() -> None:
     by_band = replace(POLICY, electorate=BY_BAND)
     bodies = {BOARD: board_of("ana"), COUNCIL: board_of("cy", name="Council")}

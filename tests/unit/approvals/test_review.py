@@ -66,6 +66,7 @@ from approvals.domain.review import (
     SeenIncomplete,
     SponsorMayNotVote,
     SubmitterMayNotVote,
+    ValueIsTheProjects,
     WithdrawReview,
 )
 from govevents.approvals import (
@@ -80,7 +81,7 @@ from govevents.approvals import (
     Rule,
     Seen,
 )
-from govkernel.domain import Deadline, Link, Specification
+from govkernel.domain import Deadline, Link, Money, Specification
 
 
 def test_a_review_is_drafted_once() -> None:
@@ -97,6 +98,16 @@ def test_drafting_it_with_another_question_is_refused_and_names_both() -> None:
 def test_only_a_review_of_a_gate_names_one() -> None:
     review.given().when(replace(DRAFT, gate=None)).then_refused(GateDoesNotFitKind)
     review.given().when(replace(DRAFT, kind=ReviewKind.CLOSURE)).then_refused(GateDoesNotFitKind)
+
+
+def test_a_gate_and_a_closure_are_worth_what_the_project_is_worth() -> None:
+    small = Money(Decimal(1), "AUD")
+    refusal = review.given().when(replace(DRAFT, value=small)).then_refused(ValueIsTheProjects)
+    assert refusal.facts == {"kind": "gate", "value": "1 AUD"}
+    closure = replace(DRAFT, kind=ReviewKind.CLOSURE, gate=None)
+    review.given().when(replace(closure, value=small)).then_refused(ValueIsTheProjects)
+    change = replace(closure, kind=ReviewKind.CHANGE, value=small)
+    review.given().when(change).then(replace(DRAFTED, kind=ReviewKind.CHANGE, gate=None, value=small))
 
 
 def test_evidence_is_listed_once() -> None:
@@ -471,10 +482,22 @@ def test_at_the_time_limit_the_votes_of_a_quorum_decide_for_no_other_vote_is_out
     )
 
 
-def test_at_the_time_limit_a_consensus_of_some_is_none() -> None:
-    opened = (DRAFTED, submitted("ana", "bo", "cy", rule=Rule.CONSENSUS))
-    review.given(*opened, vote("ana", APPROVE), vote("bo", APPROVE)).when(ReachTimeLimit(CLOSING)).then(
-        concluded(Outcome.RECYCLE, approve=2, ending=Ending.TIME_LIMIT)
+def test_what_a_threshold_or_a_consensus_lacks_for_want_of_votes_the_time_limit_does_not_decide() -> None:
+    consensus = (DRAFTED, submitted("ana", "bo", "cy", rule=Rule.CONSENSUS, failed=Outcome.KILL))
+    review.given(*consensus, vote("ana", APPROVE), vote("bo", APPROVE)).when(ReachTimeLimit(CLOSING)).then(
+        ReviewWithdrawn(PROJECT, reason(2, 2, 0))
+    )
+    names = ("ana", "bo", "cy", "dee", "eve")
+    share = submitted(*names, rule=Rule.THRESHOLD, threshold="0.6", needed=2, limit=AtTimeLimit.ESCALATE)
+    review.given(DRAFTED, share, vote("ana", APPROVE), vote("bo", APPROVE)).when(ReachTimeLimit(CLOSING)).then(
+        escalated(reason(2, 2, 0))
+    )
+
+
+def test_at_the_time_limit_a_majority_is_one_of_the_votes_that_were_cast() -> None:
+    split = (*OPENED, vote("ana", APPROVE), vote("bo", REJECT))
+    review.given(*split).when(ReachTimeLimit(CLOSING)).then(
+        concluded(Outcome.RECYCLE, approve=1, reject=1, ending=Ending.TIME_LIMIT)
     )
 
 
@@ -507,6 +530,14 @@ def test_a_review_without_an_outcome_can_be_withdrawn_once(history: tuple[object
     withdrawn = ReviewWithdrawn(PROJECT, "not needed")
     review.given(*history).when(WithdrawReview("not needed")).then(withdrawn)
     review.given(*history, withdrawn).when(WithdrawReview("not needed")).then_nothing()
+
+
+def test_a_question_is_taken_back_with_a_reason_and_while_its_voters_have_time() -> None:
+    review.given(*OPENED).when(WithdrawReview(" ", NOON)).then_refused(ReasonMissing)
+    refusal = review.given(*OPENED).when(WithdrawReview("not needed", CLOSING)).then_refused(ReviewNotOpen)
+    assert refusal.facts == {"state": "time_limit"}
+    ends_with_its_project = ReviewWithdrawn(PROJECT, "The project was terminated.")
+    review.given(*OPENED).when(WithdrawReview("The project was terminated.")).then(ends_with_its_project)
 
 
 def test_an_outcome_is_not_taken_back() -> None:

@@ -120,7 +120,14 @@ def test_what_follows_a_lapse_is_what_the_policy_allows() -> None:
     history = under(replace(ANY_CONDITIONS, lapses=(OnLapse.REMINDER, OnLapse.ESCALATION)))
     held = condition("Finish the trial", "mia", date(2026, 6, 30), OnLapse.HOLD)
     refusal = review.given(*history).when(cast("ana", CONDITIONALLY, held)).then_refused(LapseNotAllowed)
-    assert refusal.facts == {"on_lapse": "hold", "allowed": "reminder, escalation"}
+    assert refusal.facts == {"on_lapse": "hold", "allowed": "reminder"}
+    above = Panel(COUNCIL, (elector("eve"),), EXCLUDED)
+    with_a_body = (DRAFTED, replace(SUBMITTED, conditions=ANY_CONDITIONS, escalation=above))
+    escalating = condition("Finish the trial", "mia", date(2026, 6, 30), OnLapse.ESCALATION)
+    taken = review.given(*with_a_body).when(cast("ana", CONDITIONALLY, escalating)).events
+    assert taken is not None
+    to_nobody = review.given(*under(ANY_CONDITIONS)).when(cast("ana", CONDITIONALLY, escalating))
+    assert to_nobody.then_refused(LapseNotAllowed).facts == {"on_lapse": "escalation", "allowed": "reminder, hold"}
 
 
 def test_a_condition_reminds_its_owner_and_lapses_at_the_end_of_its_day() -> None:

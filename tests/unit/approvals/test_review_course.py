@@ -194,6 +194,20 @@ def test_a_criterion_that_decides_fails_a_review_whose_figure_misses_it() -> Non
     assert isinstance(unmeasured, ReviewOpened), "an undefined figure decides nothing"
 
 
+def test_what_a_criterion_stops_is_going_on_and_not_the_question_whether_to_end_or_hold() -> None:
+    for proposed in (Outcome.KILL, Outcome.HOLD):
+        asked = review.given(DRAFTED).when(replace(SUBMIT, criteria=(DECIDING_SPI,), proposed=proposed)).events
+        assert asked is not None
+        opened = review.given(DRAFTED, *asked).when(note(BEHIND)).events
+        assert opened is not None
+        assert [type(event) for event in opened] == [MeasureNoted, ReviewOpened]
+
+
+def test_a_change_of_evidence_says_why_and_the_same_pieces_in_another_order_are_none() -> None:
+    review.given(*OPENED).when(replace(CHANGE, remark=" ")).then_refused(ReasonMissing)
+    review.given(*OPENED).when(replace(CHANGE, evidence=SUBMITTED.evidence[::-1], remark="")).then_nothing()
+
+
 def test_what_awaits_figures_is_found_by_its_project_until_they_are_there() -> None:
     history = awaiting(SPI)
     link = Link(AWAITS_MEASURES, PROJECT)

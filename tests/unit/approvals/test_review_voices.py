@@ -9,6 +9,7 @@ import pytest
 from tests.unit.approvals.people import BOARD, PORTFOLIO_NODE, PROJECT, PROJECT_NODE, account, person
 from tests.unit.approvals.reviews import (
     APPROVE,
+    CONDITIONALLY,
     DECIDED,
     DRAFTED,
     EXCLUDED,
@@ -17,6 +18,7 @@ from tests.unit.approvals.reviews import (
     REJECT,
     SUBMITTED,
     TODAY,
+    TRIAL,
     cast,
     concluded,
     elector,
@@ -42,6 +44,7 @@ from approvals.domain.review import (
     Acting,
     AskQuestion,
     CastVote,
+    ConditionsDoNotFitClosure,
     DecidesForOwnBenefit,
     DelegatorMayNotVote,
     MarkVotes,
@@ -53,6 +56,8 @@ from approvals.domain.review import (
     SecondAccount,
     SponsorMayNotVote,
     SubmitterMayNotVote,
+    TiedMayNotRecuse,
+    Ties,
     VoterIsRecused,
 )
 from govevents.approvals import (
@@ -319,3 +324,44 @@ def test_an_alternate_asks_and_so_does_a_delegate() -> None:
     as_delegate = AskQuestion(account("dee"), person("dee"), acting(), "Why now?", TODAY)
     review.given(*OPENED).when(as_delegate).then(QuestionAsked(PROJECT, 1, account("dee"), "Why now?"))
     review.given(*OPENED).when(replace(as_delegate, acting=None)).then_refused(NotAnElector)
+
+
+def tied_now(name: str, duty: Duty, *, excluded: bool = True) -> Ties:
+    tied = (Exclusion(person(name), duty),)
+    return Ties(tied, tied if excluded else ())
+
+
+def test_whoever_has_become_manager_or_sponsor_since_the_submission_does_not_vote() -> None:
+    manager, sponsor = (tied_now("bo", duty) for duty in (Duty.PROJECT_MANAGER, Duty.SPONSOR))
+    review.given(*OPENED).when(replace(cast("bo", APPROVE), ties=manager)).then_refused(ProjectManagerMayNotVote)
+    review.given(*OPENED).when(replace(cast("bo", APPROVE), ties=sponsor)).then_refused(SponsorMayNotVote)
+    allowed = tied_now("bo", Duty.SPONSOR, excluded=False)
+    review.given(*OPENED).when(replace(cast("bo", APPROVE), ties=allowed)).then(vote("bo", APPROVE))
+
+
+def test_a_duty_that_came_later_binds_delegator_and_delegate_too() -> None:
+    of_ana = tied_now("ana", Duty.PROJECT_MANAGER)
+    review.given(*OPENED).when(replace(cast_for_ana("dee"), ties=of_ana)).then_refused(DelegatorMayNotVote)
+    of_dee = tied_now("dee", Duty.SPONSOR, excluded=False)
+    review.given(*OPENED).when(replace(cast_for_ana("dee"), ties=of_dee)).then_refused(DecidesForOwnBenefit)
+
+
+def test_nobody_carries_the_vote_of_someone_who_has_no_role_any_more() -> None:
+    powerless = replace(acting(), delegator_may_vote=False)
+    review.given(*OPENED).when(cast_for_ana("dee", under=powerless)).then_refused(DelegatorMayNotVote)
+
+
+def test_whoever_asks_does_not_choose_who_answers() -> None:
+    by_submitter = replace(recuse("bo"), by=EXCLUDED[0].person, recused_by=account("max"))
+    refusal = review.given(*OPENED).when(by_submitter).then_refused(TiedMayNotRecuse)
+    assert refusal.facts == {"account": str(account("max"))}
+    became_manager = replace(recuse("bo"), by=person("pia"), ties=tied_now("pia", Duty.PROJECT_MANAGER))
+    review.given(*OPENED).when(became_manager).then_refused(TiedMayNotRecuse)
+    review.given(*OPENED).when(replace(recuse("bo"), by=person("pia"))).then(recused("bo"))
+
+
+def test_a_closure_is_approved_without_conditions() -> None:
+    drafted = replace(DRAFTED, kind=ReviewKind.CLOSURE, gate=None)
+    conditional = cast("ana", CONDITIONALLY, TRIAL)
+    refusal = review.given(drafted, SUBMITTED).when(conditional).then_refused(ConditionsDoNotFitClosure)
+    assert refusal.facts == {"conditions": "1"}

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from approvals.domain.body import Body, Formed, alternates_of, seated
 from approvals.domain.gate_policy import GatePolicy, Published, votes_needed
 from approvals.domain.project_reviews import ProjectReviews, check_admitted
+from approvals.domain.review import Ties
 from approvals.domain.role_assignment import RoleAssignment, held
 from approvals.domain.value_bands import ValueBands, body_for
 from govevents.approvals import (
@@ -151,16 +152,28 @@ def elect_without(
         *(_Candidate(subject, "named by the policy") for subject in policy.electorate.people),
         *(_Candidate(subject, "holder of a veto by the policy") for subject in policy.veto),
     ]
-    excluded = tuple(each for each in tied if not (policy.sponsor_may_vote and each.duty is Duty.SPONSOR))
+    excluded = _kept_out(tied, sponsor_may_vote=policy.sponsor_may_vote)
     veto = {_person(subject, known) for subject in policy.veto}
     panel = Panel(deciding, _electors(candidates, excluded, veto, known), excluded)
     escalation = None
-    if policy.escalate_to is not None:
+    # A band may lead to the very body that stands above the others, and nothing stands above that.
+    if policy.escalate_to is not None and policy.escalate_to != deciding:
         escalation = panel_of(policy.escalate_to, excluded, rolls)
     needed = votes_needed(policy.quorum, len(panel.electorate))
     if escalation is None and len(panel.electorate) < max(1, needed):
         raise _too_small(panel, needed)
     return Elected(panel, escalation, tied)
+
+
+def ties_now(rolls: Rolls, project: Project, submitter: SubjectId, *, sponsor_may_vote: bool) -> Ties:
+    """Who has a duty towards a project on this day. Raises PersonNotKnown."""
+    holding = _holding(rolls)
+    tied = _tied(holding, project, submitter, _known((), holding, rolls))
+    return Ties(tied, _kept_out(tied, sponsor_may_vote=sponsor_may_vote))
+
+
+def _kept_out(tied: Iterable[Exclusion], *, sponsor_may_vote: bool) -> tuple[Exclusion, ...]:
+    return tuple(each for each in tied if not (sponsor_may_vote and each.duty is Duty.SPONSOR))
 
 
 def panel_of(body: BodyId, excluded: tuple[Exclusion, ...], rolls: Rolls) -> Panel:

@@ -452,7 +452,10 @@ def _take_minute(command: TakeMinute, meeting: Meeting) -> tuple[Event, ...]:
     portfolio, proceedings = _portfolio(meeting), _proceedings(meeting)
     minutes = proceedings.minutes
     said = (command.review, command.text, command.corrects)
-    if any(said == (minute.review, minute.text, minute.corrects) for minute in minutes):
+    corrected = {minute.corrects for minute in minutes}
+    # What was corrected since is said anew by who says it, and not again.
+    standing = [minute for minute in minutes if minute.number not in corrected]
+    if any(said == (minute.review, minute.text, minute.corrects) for minute in standing):
         return ()
     in_session = _check_in_session(meeting)
     if not command.text.strip():

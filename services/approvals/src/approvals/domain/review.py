@@ -35,6 +35,7 @@ from govevents.approvals import (
     GatePolicyPublished,
     Measure,
     MeasureNoted,
+    OnLapse,
     Outcome,
     Panel,
     QuestionAnswered,
@@ -98,6 +99,9 @@ CONDITION_REMINDER: Final = "condition_reminder"
 
 LONGEST_MEASURING: Final = timedelta(seconds=60)
 """What is not measured by then counts as undefined."""
+
+OF_THE_WHOLE_PROJECT: Final = frozenset({ReviewKind.GATE, ReviewKind.CLOSURE})
+"""What a project has one of at a time, at the value of the project."""
 
 APPROVING: Final = frozenset({Choice.APPROVE, Choice.APPROVE_WITH_CONDITIONS})
 OPPOSING: Final = frozenset({Choice.REJECT, Choice.RETURN})
@@ -280,12 +284,27 @@ class ChangeEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Ties:
+    """Who has a duty towards the project as it is now, beside those who had one when the review was submitted.
+
+    `tied` are all of them, `excluded` those whom their duty keeps from voting.
+    """
+
+    tied: tuple[Exclusion, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Acting:
-    """The delegation that somebody acts under, at the very version `seen`; `nodes` are the project and all above it."""
+    """The delegation that somebody acts under, at the very version `seen`; `nodes` are the project and all above it.
+
+    `delegator_may_vote` says whether whoever granted it has, today, a role here that lets them vote.
+    """
 
     delegation: Delegation
     seen: Seen
     nodes: frozenset[NodeId]
+    delegator_may_vote: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,16 +326,22 @@ class CastVote:
     reason: Text
     today: date
     at: datetime
+    ties: Ties = Ties()
 
 
 @dataclass(frozen=True, slots=True)
 class RecuseVoter:
-    """Let a person keep out of a review, also where only a delegation or another panel would give them a voice."""
+    """Let a person keep out of a review, also where only a delegation or another panel would give them a voice.
+
+    `by` is who recuses another, None where somebody recuses themselves.
+    """
 
     person: PersonId
     recused_by: SubjectId
     reason: Text
     at: datetime
+    by: PersonId | None = None
+    ties: Ties = Ties()
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +361,7 @@ class AskQuestion:
     acting: Acting | None
     text: Text
     today: date
+    ties: Ties = Ties()
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,9 +385,10 @@ class ReferReview:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawReview:
-    """End a review without an outcome."""
+    """End a review without an outcome; `at` is None where it ends with its project, be its own time over or not."""
 
     reason: Text
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,6 +501,10 @@ class ReviewAlreadySubmitted(Refusal):
     """The review was submitted before, and what was submitted stays as it was."""
 
 
+class ValueIsTheProjects(Refusal):
+    """A gate and a closure are about the whole project, so its charter says what they are worth, and not who asks."""
+
+
 class ReviewAlreadyConcluded(Refusal):
     """The review has its outcome, and an outcome is not taken back."""
 
@@ -514,6 +545,10 @@ class SecondAccount(Refusal):
     """One natural person is one voice, and this person's is with another account."""
 
 
+class TiedMayNotRecuse(Refusal):
+    """Whoever submits, runs or sponsors doesn't choose who votes on it, so they recuse nobody but themselves."""
+
+
 class VoterIsRecused(Refusal):
     """Whoever is recused has no voice in the review, neither their own nor another's."""
 
@@ -535,7 +570,7 @@ class DecidesForOwnBenefit(Refusal):
 
 
 class ReasonMissing(Refusal):
-    """A vote, a recusal, a referral or a request states its reason."""
+    """A vote, a recusal, a referral, a withdrawal, a change of evidence or a request states its reason."""
 
 
 class TextMissing(Refusal):
@@ -554,6 +589,10 @@ class ConditionsDoNotFitProposal(Refusal):
     """Conditions are set on a Go, and something else is proposed."""
 
 
+class ConditionsDoNotFitClosure(Refusal):
+    """What must still be done keeps a project open, so that it be closed is approved without conditions."""
+
+
 class ConditionsNotAllowed(Refusal):
     """The policy lets nobody set conditions on this review."""
 
@@ -567,7 +606,7 @@ class ConditionDueOutOfRange(Refusal):
 
 
 class LapseNotAllowed(Refusal):
-    """The policy does not let this follow from a condition that lapses."""
+    """The policy does not let this follow from a condition that lapses, or names no body to escalate it to."""
 
 
 class QuestionNotKnown(Refusal):
@@ -635,18 +674,8 @@ def decide(command: Command, review: Review) -> tuple[Event, ...]:
             return _answer(command, review)
         case ReferReview():
             return _refer(command, review)
-        case WithdrawReview(reason=reason):
-            match review:
-                case NotDrafted():
-                    raise ReviewNotKnown
-                case Draft() | Submitted() | Open() | Escalated():
-                    return (ReviewWithdrawn(review.drafted.project, reason),)
-                case Concluded(concluded=concluded):
-                    raise ReviewAlreadyConcluded(outcome=concluded.outcome.value)
-                case Withdrawn():
-                    return ()
-                case _:
-                    assert_never(review)
+        case WithdrawReview():
+            return _withdraw(command, review)
         case ReachTimeLimit(at=at):
             match review:
                 case Open(ballot=ballot) if _is_over(ballot.closes_at, at):
@@ -693,6 +722,8 @@ def decide(command: Command, review: Review) -> tuple[Event, ...]:
 
 def _draft(command: DraftReview, review: Review) -> tuple[Event, ...]:
     check_gate(command.kind, command.gate)
+    if command.value is not None and command.kind in OF_THE_WHOLE_PROJECT:
+        raise ValueIsTheProjects(kind=command.kind.value, value=f"{command.value.amount} {command.value.currency}")
     _check_evidence(command.evidence)
     if command.waives is not None and command.kind is not ReviewKind.METHODOLOGY_DEVIATION:
         raise WaiverIsADeviation(kind=command.kind.value)
@@ -836,7 +867,8 @@ def _open(review: Submitted, at: datetime) -> tuple[Event, ...]:
     opened = ReviewOpened(review.drafted.project, measures, found, is_ready(found))
     after = Open(review.drafted, replace(ballot, measures=measures))
     missed = deciding_failures(ballot.submitted.criteria, measures)
-    if missed:
+    # What is missed stands in the way of going on. That the project be held or ended is still asked of its voters.
+    if missed and ballot.submitted.proposed is Outcome.GO:
         because = f"Criterion {', '.join(missed)} decides by itself and is not met."
         return opened, _conclusion(after, _Verdict.FAILED, Ending.CRITERION, because, at)
     return opened, *_settle(after, at)
@@ -855,9 +887,11 @@ def _found(ballot: Ballot) -> tuple[Finding, ...]:
 
 
 def _change_evidence(command: ChangeEvidence, review: Review) -> tuple[Event, ...]:
-    if isinstance(review, Open) and command.evidence == review.ballot.evidence:
+    if isinstance(review, Open) and Counter(command.evidence) == Counter(review.ballot.evidence):
         return ()
     ballot = _taking_votes(review, command.at).ballot
+    if not command.remark.strip():
+        raise ReasonMissing
     _check_evidence(command.evidence)
     found = _found(replace(ballot, evidence=command.evidence))
     return (
@@ -865,6 +899,25 @@ def _change_evidence(command: ChangeEvidence, review: Review) -> tuple[Event, ..
             ballot.submitted.project, command.changed_by, command.evidence, found, is_ready(found), command.remark
         ),
     )
+
+
+def _withdraw(command: WithdrawReview, review: Review) -> tuple[Event, ...]:
+    match review:
+        case NotDrafted():
+            raise ReviewNotKnown
+        case Concluded(concluded=concluded):
+            raise ReviewAlreadyConcluded(outcome=concluded.outcome.value)
+        case Withdrawn():
+            return ()
+        case Open():
+            _taking_votes(review, command.at)
+        case Draft() | Submitted() | Escalated():
+            pass
+        case _:
+            assert_never(review)
+    if not command.reason.strip():
+        raise ReasonMissing
+    return (ReviewWithdrawn(review.drafted.project, command.reason),)
 
 
 def _taking_votes(review: Review, at: datetime | None = None) -> Open:
@@ -900,7 +953,7 @@ def _vote(command: CastVote, review: Review) -> tuple[Event, ...]:
             assert_never(review)
     seat, authority = _seat_of(command, ballot, open_.drafted)
     _check_seat_is_free(command, seat, ballot)
-    _check_vote(command, ballot, seat)
+    _check_vote(command, ballot, open_.drafted, seat)
     cast = VoteCast(
         project=ballot.submitted.project,
         voter=command.voter,
@@ -946,11 +999,11 @@ def _seat_of(command: CastVote | AskQuestion, ballot: Ballot, drafted: ReviewDra
     """The seat that somebody speaks for, and by what. Raises the refusals of those who may not."""
     account = command.voter if isinstance(command, CastVote) else command.asker
     person = command.person
-    _check_duties(account, person, ballot)
+    _check_duties(account, person, command.ties, ballot)
     if person in ballot.recused:
         raise VoterIsRecused(because=ballot.recused[person].reason)
     if command.acting is not None:
-        return _delegators_seat(command.acting, account, person, command.today, ballot, drafted), Authority.DELEGATE
+        return _delegators_seat(command, command.acting, ballot, drafted), Authority.DELEGATE
     for seat in ballot.panel.electorate:
         if seat.person == person:
             if seat.subject != account:
@@ -965,8 +1018,9 @@ def _seat_of(command: CastVote | AskQuestion, ballot: Ballot, drafted: ReviewDra
     raise NotAnElector(voter=str(account))
 
 
-def _check_duties(account: SubjectId, person: PersonId, ballot: Ballot) -> None:
-    duties = {exclusion.duty for exclusion in ballot.panel.excluded if exclusion.person == person}
+def _check_duties(account: SubjectId, person: PersonId, ties: Ties, ballot: Ballot) -> None:
+    excluded = (*ballot.panel.excluded, *ties.excluded)
+    duties = {exclusion.duty for exclusion in excluded if exclusion.person == person}
     if account == ballot.submitted.submitter or Duty.SUBMITTER in duties:
         raise SubmitterMayNotVote
     if Duty.PROJECT_MANAGER in duties:
@@ -976,20 +1030,26 @@ def _check_duties(account: SubjectId, person: PersonId, ballot: Ballot) -> None:
 
 
 def _delegators_seat(
-    acting: Acting, account: SubjectId, person: PersonId, today: date, ballot: Ballot, drafted: ReviewDrafted
+    command: CastVote | AskQuestion, acting: Acting, ballot: Ballot, drafted: ReviewDrafted
 ) -> Elector:
+    person = command.person
     granted = check_covers(
         acting.delegation,
-        delegate=account,
+        delegate=command.voter if isinstance(command, CastVote) else command.asker,
         node_and_above=acting.nodes,
         kind=drafted.kind,
         value=ballot.submitted.value,
-        day=today,
+        day=command.today,
     )
     delegator = granted.delegator_person
-    if delegator in ballot.recused or any(each.person == delegator for each in ballot.panel.excluded):
+    kept_out = {each.person for each in (*ballot.panel.excluded, *command.ties.excluded)} | ballot.recused.keys()
+    if delegator in kept_out:
         raise DelegatorMayNotVote(delegator=str(granted.delegator))
-    if any(each.person == person for each in ballot.submitted.tied):
+    if not acting.delegator_may_vote:
+        raise DelegatorMayNotVote(
+            "The person who delegated has no role any more that lets them vote here.", delegator=str(granted.delegator)
+        )
+    if any(each.person == person for each in (*ballot.submitted.tied, *command.ties.tied)):
         raise DecidesForOwnBenefit
     for seat in ballot.panel.electorate:
         if seat.person == person:
@@ -1012,7 +1072,7 @@ def _check_seat_is_free(command: CastVote, seat: Elector, ballot: Ballot) -> Non
         raise SeatHasVoted(voter=str(before.voter))
 
 
-def _check_vote(command: CastVote, ballot: Ballot, seat: Elector) -> None:
+def _check_vote(command: CastVote, ballot: Ballot, drafted: ReviewDrafted, seat: Elector) -> None:
     if not command.reason.strip():
         raise ReasonMissing
     if command.basis not in command.seen:
@@ -1021,13 +1081,15 @@ def _check_vote(command: CastVote, ballot: Ballot, seat: Elector) -> None:
     if (command.choice is Choice.APPROVE_WITH_CONDITIONS) != bool(command.conditions):
         raise ConditionsDoNotFitChoice(choice=command.choice.value, conditions=str(len(command.conditions)))
     if command.conditions:
-        _check_conditions(command, ballot, seat)
+        _check_conditions(command, ballot, drafted, seat)
 
 
-def _check_conditions(command: CastVote, ballot: Ballot, seat: Elector) -> None:
+def _check_conditions(command: CastVote, ballot: Ballot, drafted: ReviewDrafted, seat: Elector) -> None:
     submitted = ballot.submitted
     if submitted.proposed is not Outcome.GO:
         raise ConditionsDoNotFitProposal(proposed=submitted.proposed.value)
+    if drafted.kind is ReviewKind.CLOSURE:
+        raise ConditionsDoNotFitClosure(conditions=str(len(command.conditions)))
     terms = submitted.conditions
     if terms is None:
         raise ConditionsNotAllowed(policy=str(submitted.policy_number))
@@ -1040,9 +1102,10 @@ def _check_conditions(command: CastVote, ballot: Ballot, seat: Elector) -> None:
     for condition in command.conditions:
         if not command.today <= condition.due <= last:
             raise ConditionDueOutOfRange(due=str(condition.due), earliest=str(command.today), latest=str(last))
-        if condition.on_lapse not in terms.lapses:
-            allowed = ", ".join(each.value for each in terms.lapses)
-            raise LapseNotAllowed(on_lapse=condition.on_lapse.value, allowed=allowed)
+        allowed = [each for each in terms.lapses if each is not OnLapse.ESCALATION or submitted.escalation is not None]
+        if condition.on_lapse not in allowed:
+            names = ", ".join(each.value for each in allowed)
+            raise LapseNotAllowed(on_lapse=condition.on_lapse.value, allowed=names)
 
 
 def _recuse(command: RecuseVoter, review: Review) -> tuple[Event, ...]:
@@ -1058,6 +1121,9 @@ def _recuse(command: RecuseVoter, review: Review) -> tuple[Event, ...]:
             assert_never(review)
     if not command.reason.strip():
         raise ReasonMissing
+    tied = {each.person for each in (*ballot.submitted.tied, *command.ties.tied)}
+    if command.by in tied:
+        raise TiedMayNotRecuse(account=str(command.recused_by))
     recused = VoterRecused(ballot.submitted.project, command.person, command.recused_by, command.reason)
     return recused, *_settle(Open(open_.drafted, _without(ballot, recused)), command.at)
 
@@ -1206,11 +1272,12 @@ def _settle(review: Open, at: datetime) -> tuple[Event, ...]:
 
 
 def _conclude_at_time_limit(review: Open, at: datetime) -> tuple[Event, ...]:
-    """What the time limit makes of the review: nobody's vote is out any more, so those cast decide, if they can."""
+    """What the time limit makes of the review: the votes cast decide, if they can; silence never does."""
     ballot = review.ballot
     if _heard(ballot):
         verdict = _verdict(ballot, [vote.choice for vote in ballot.votes.values()])
-        if verdict is not _Verdict.UNSPOKEN:
+        # A threshold and a consensus are shares of everyone: where they are missed only now, it is for want of votes.
+        if verdict is _Verdict.PASSED or (verdict is _Verdict.FAILED and ballot.submitted.rule is Rule.MAJORITY):
             return (_conclusion(review, verdict, Ending.TIME_LIMIT, _why(ballot), at),)
     reason = (
         f"The time limit was reached without a result: {len(ballot.votes)} votes were cast, {needed(ballot)} "

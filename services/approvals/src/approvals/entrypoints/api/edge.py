@@ -24,6 +24,7 @@ from approvals.domain.review import (
     SecondAccount,
     SponsorMayNotVote,
     SubmitterMayNotVote,
+    TiedMayNotRecuse,
     VoterIsRecused,
 )
 from govevents.document import Origin
@@ -77,6 +78,7 @@ api = ServiceApi(
         SponsorMayNotVote: 403,
         NotAnElector: 403,
         SecondAccount: 403,
+        TiedMayNotRecuse: 403,
         VoterIsRecused: 403,
         OneVoiceOnly: 403,
         NotTheDelegate: 403,

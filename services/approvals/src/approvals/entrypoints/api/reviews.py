@@ -23,24 +23,30 @@ from approvals.application.electorate import (
     edition_of,
     elect,
     panel_of,
+    ties_now,
 )
 from approvals.domain import gate_policy as policies
 from approvals.domain import project_reviews, value_bands
 from approvals.domain.body import BODY, BodyNotKnown
 from approvals.domain.delegation import (
     DELEGATION,
+    Delegation,
     DelegationLimitExceeded,
     DelegationLimitNotComparable,
     DelegationNotInForce,
     DelegationNotKnown,
     DelegationOutOfScope,
     DelegationWasRevoked,
+    Granted,
+    NotGranted,
     NotTheDelegate,
+    Revoked,
 )
 from approvals.domain.gate_policy import GATE_POLICY, GateDoesNotFitKind, asked_for
 from approvals.domain.project_reviews import PROJECT_REVIEWS, ProjectHasEnded
 from approvals.domain.review import (
     BASIS,
+    OF_THE_WHOLE_PROJECT,
     OPEN_CONDITIONS_OF,
     REVIEW,
     REVIEW_OF,
@@ -56,6 +62,7 @@ from approvals.domain.review import (
     ConditionDueOutOfRange,
     ConditionNotKnown,
     ConditionsDoNotFitChoice,
+    ConditionsDoNotFitClosure,
     ConditionsDoNotFitProposal,
     ConditionsNotAllowed,
     DecidesForOwnBenefit,
@@ -94,7 +101,10 @@ from approvals.domain.review import (
     Submitted,
     SubmitterMayNotVote,
     TextMissing,
+    TiedMayNotRecuse,
+    Ties,
     TooManyConditions,
+    ValueIsTheProjects,
     VoterIsRecused,
     WaiverIsADeviation,
     Withdrawn,
@@ -109,7 +119,7 @@ from approvals.domain.review_request import (
     ReviewRequestNotKnown,
     check_answerable,
 )
-from approvals.domain.role_assignment import ROLE_ASSIGNMENT, ROLE_AT
+from approvals.domain.role_assignment import ROLE_ASSIGNMENT, ROLE_AT, RoleAssignment
 from approvals.domain.value_bands import (
     VALUE_BANDS,
     BandsNotPublished,
@@ -212,8 +222,8 @@ class DraftRequest(Body):
     """What is to be reviewed, the question, and what supports the answer.
 
     `about` is the very version of what is reviewed, where it is not the project itself; `waives` the condition that a
-    Go waives (only for a methodology_deviation); `value` what is at stake where that isn't the project's value;
-    `requested` the request that the review answers.
+    Go waives (only for a methodology_deviation); `value` what is at stake where that isn't the project's value, as of
+    a change (a gate and a closure have the project's); `requested` the request that the review answers.
     """
 
     project: ProjectId
@@ -441,6 +451,7 @@ class ReviewView(BaseModel):
         EvidenceListedTwice,
         ProjectHasEnded,
         ReviewAlreadyDrafted,
+        ValueIsTheProjects,
         WaiverIsADeviation,
         ReviewNotKnown,
         ReviewNotConcluded,
@@ -523,7 +534,7 @@ async def submit_review(call: Call[SubmissionRequest]) -> AnyIntent:
     edition = edition_of(policy.state)
     bands = await call.ledger.load(VALUE_BANDS, value_bands.stream_of(drafted.portfolio))
     ended = await call.ledger.load(PROJECT_REVIEWS, project_reviews.stream_of(drafted.project))
-    value = drafted.value or facts.value
+    value = facts.value if drafted.kind in OF_THE_WHOLE_PROJECT else drafted.value or facts.value
     project = Project(drafted.project, value, facts.manager, facts.sponsor)
     wanted = (deciding_body(edition, bands.state, project), edition.escalate_to)
     accounts = [call.subject, facts.manager, facts.sponsor, *_named(edition)]
@@ -569,7 +580,7 @@ async def submit_review(call: Call[SubmissionRequest]) -> AnyIntent:
     action="review.submit",
     body=EvidenceRequest,
     if_match=True,
-    refusals=(ReviewNotKnown, NotImportable, ReviewNotOpen, EvidenceListedTwice),
+    refusals=(ReviewNotKnown, NotImportable, ReviewNotOpen, ReasonMissing, EvidenceListedTwice),
 )
 async def change_evidence(call: Call[EvidenceRequest]) -> AnyIntent:
     """Change what supports an open review; votes cast before count no longer, and everyone is asked again."""
@@ -592,6 +603,7 @@ async def change_evidence(call: Call[EvidenceRequest]) -> AnyIntent:
         SeenIncomplete,
         ConditionsDoNotFitChoice,
         ConditionsDoNotFitProposal,
+        ConditionsDoNotFitClosure,
         ConditionsNotAllowed,
         TooManyConditions,
         ConditionDueOutOfRange,
@@ -609,6 +621,7 @@ async def cast_vote(call: Call[VoteRequest]) -> AnyIntent:
     facts = await facts_of(call, project)
     basis = await _basis(call, review)
     acting, relied_on = await _acting(call, body.delegation, facts)
+    ties, duties = await _ties(call, review, facts)
     return Intent(
         REVIEW,
         review,
@@ -633,8 +646,9 @@ async def cast_vote(call: Call[VoteRequest]) -> AnyIntent:
             reason=body.reason,
             today=day_in(facts.time_zone, call.now),
             at=call.now,
+            ties=ties,
         ),
-        relies_on=relied_on,
+        relies_on=each_once([*relied_on, *duties]),
         node=NodeId(project),
     )
 
@@ -644,7 +658,7 @@ async def cast_vote(call: Call[VoteRequest]) -> AnyIntent:
     operation="recuseVoter",
     action="review.vote",
     body=RecusalRequest,
-    refusals=(ReviewNotKnown, NotImportable, ReviewNotOpen, ReasonMissing, PersonNotKnown),
+    refusals=(ReviewNotKnown, NotImportable, ReviewNotOpen, ReasonMissing, PersonNotKnown, TiedMayNotRecuse),
 )
 async def recuse_voter(call: Call[RecusalRequest]) -> AnyIntent:
     """Keep out of a review for a conflict of interest, by every path on which one could vote, now or later.
@@ -657,8 +671,14 @@ async def recuse_voter(call: Call[RecusalRequest]) -> AnyIntent:
     action = "review.vote" if account == call.subject else RECUSE_OTHERS
     await may(call, action, node)
     check_happens_now(call)
-    command = RecuseVoter(await person_of(call, account), call.subject, call.body.reason, call.now)
-    return Intent(REVIEW, review, command, node=node, action=action)
+    person = await person_of(call, account)
+    if account == call.subject:
+        command = RecuseVoter(person, call.subject, call.body.reason, call.now)
+        return Intent(REVIEW, review, command, node=node, action=action)
+    by = await person_of(call, call.subject)
+    ties, relied_on = await _ties(call, review, await facts_of(call, ProjectId(node)))
+    command = RecuseVoter(person, call.subject, call.body.reason, call.now, by, ties)
+    return Intent(REVIEW, review, command, relies_on=each_once(relied_on), node=node, action=action)
 
 
 @api.command(
@@ -677,8 +697,9 @@ async def ask_question(call: Call[QuestionRequest]) -> AnyIntent:
     facts = await facts_of(call, project)
     acting, relied_on = await _acting(call, call.body.delegation, facts)
     person, today = await person_of(call, call.subject), day_in(facts.time_zone, call.now)
-    command = AskQuestion(call.subject, person, acting, call.body.text, today)
-    return Intent(REVIEW, review, command, relies_on=relied_on, node=NodeId(project))
+    ties, duties = await _ties(call, review, facts)
+    command = AskQuestion(call.subject, person, acting, call.body.text, today, ties)
+    return Intent(REVIEW, review, command, relies_on=each_once([*relied_on, *duties]), node=NodeId(project))
 
 
 @api.command(
@@ -746,11 +767,11 @@ async def refer_review(call: Call[ReferralRequest]) -> AnyIntent:
     operation="withdrawReview",
     action="review.withdraw",
     body=WithdrawalRequest,
-    refusals=(ReviewNotKnown, ReviewAlreadyConcluded),
+    refusals=(ReviewNotKnown, ReviewNotOpen, ReviewAlreadyConcluded, ReasonMissing),
 )
 async def withdraw_review(call: Call[WithdrawalRequest]) -> AnyIntent:
-    """End a review without an outcome."""
-    return await _to_review(call, WithdrawReview(call.body.reason))
+    """End a review without an outcome, while its voters still have time."""
+    return await _to_review(call, WithdrawReview(call.body.reason, call.now))
 
 
 @api.command(
@@ -812,14 +833,43 @@ async def _rolls(
             formed = await call.ledger.load(BODY, body)
             bodies[body] = formed.state
             relied_on.append(formed.head)
-    roles = []
-    for node in facts.nodes_above:
-        for stream in await call.ledger.find(ROLE_AT, node):
-            assignment = await call.ledger.load(ROLE_ASSIGNMENT, stream)
-            roles.append(assignment.state)
-            relied_on.append(assignment.head)
-    rolls = Rolls(bodies, tuple(roles), await persons_of(call, accounts), day_in(facts.time_zone, call.now))
-    return rolls, relied_on
+    roles, assigned = await _roles_at(call, facts.nodes_above)
+    rolls = Rolls(bodies, roles, await persons_of(call, accounts), day_in(facts.time_zone, call.now))
+    return rolls, [*relied_on, *assigned]
+
+
+async def _roles_at(call: Call[Any], nodes: Iterable[NodeId]) -> tuple[tuple[RoleAssignment, ...], list[Head]]:
+    """The roles assigned at these nodes, and their heads."""
+    loaded = [
+        await call.ledger.load(ROLE_ASSIGNMENT, stream)
+        for node in nodes
+        for stream in await call.ledger.find(ROLE_AT, node)
+    ]
+    return tuple(each.state for each in loaded), [each.head for each in loaded]
+
+
+async def _ties(call: Call[Any], review: UUID, facts: ProjectFacts) -> tuple[Ties, list[Head]]:
+    """Who has a duty towards the project now, for whom the sponsor's is judged as the review's edition says.
+
+    With the heads of the roles that it was read from; nobody has one where the question was not put.
+    """
+    state = (await call.ledger.load(REVIEW, review)).state
+    if isinstance(state, NotDrafted | Draft) or state.ballot is None:
+        return Ties(), []
+    submitted, project = state.ballot.submitted, state.drafted.project
+    editions = await call.ledger.events(UUID(submitted.policy.stream))
+    edition = next(each.event for each in editions if each.envelope.version == submitted.policy.version)
+    assert isinstance(edition, GatePolicyPublished), "a review was submitted under an edition"
+    roles, relied_on = await _roles_at(call, [NodeId(project)])
+    accounts = [submitted.submitter, facts.manager, facts.sponsor]
+    rolls = Rolls({}, roles, await persons_of(call, accounts), day_in(facts.time_zone, call.now))
+    ties = ties_now(
+        rolls,
+        Project(project, facts.value, facts.manager, facts.sponsor),
+        submitted.submitter,
+        sponsor_may_vote=edition.sponsor_may_vote,
+    )
+    return ties, relied_on
 
 
 async def _acting(
@@ -832,7 +882,26 @@ async def _acting(
     if loaded.head.hash is None:
         raise DelegationNotKnown(delegation=str(delegation))
     seen = Seen(str(delegation), loaded.head.version, loaded.head.hash.hex())
-    return Acting(loaded.state, seen, frozenset(facts.nodes_above)), (loaded.head,)
+    nodes = frozenset(facts.nodes_above)
+    return Acting(loaded.state, seen, nodes, await _may_vote(call, loaded.state, facts)), (loaded.head,)
+
+
+async def _may_vote(call: Call[Any], delegation: Delegation, facts: ProjectFacts) -> bool:
+    """Whether whoever granted a delegation has a role that lets them vote on the project themselves."""
+    match delegation:
+        case NotGranted():
+            return False
+        case Granted(granted=granted) | Revoked(granted=granted):
+            (decision,) = await call.runtime.authority.decide(
+                subject=granted.delegator,
+                actions=("review.vote",),
+                node=facts.nodes_above[0],
+                administrator=False,
+                now=call.context.now,
+            )
+            return decision.allowed
+        case _:
+            assert_never(delegation)
 
 
 async def _open_conditions(call: Call[Any], project: ProjectId) -> tuple[ConditionOf, ...]:
