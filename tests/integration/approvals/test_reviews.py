@@ -142,6 +142,21 @@ async def test_conditions_make_a_conditional_go_and_are_closed_with_evidence(roo
     assert (shown["conditions"][0]["evidence"], shown["conditions"][0]["remark"]) == ([EVIDENCE], "Surveyed.")
 
 
+async def test_whoever_must_meet_a_condition_shows_that_it_is_met_and_no_other_of_their_role_does(room: Room) -> None:
+    review = await room.opened()
+    conditions = [
+        {"text": text, "owner": str(subject(owner)), "due": "2030-06-30"}
+        for text, owner in (("Survey the ground.", "con"), ("Ask the neighbours.", "cy"))
+    ]
+    done(await room.vote(review, "ana", seen=2, choice="approve_with_conditions", conditions=conditions))
+    done(await room.vote(review, "bo", seen=3))
+    path, met = f"/reviews/{review}/condition-closures", {"evidence": [EVIDENCE], "remark": "Done."}
+    owner = await room.as_("con")
+    problem(await owner.post(path, json={**met, "condition": 2}), 403, "not-allowed")
+    done(await owner.post(path, json={**met, "condition": 1}))
+    assert [each["closed"] for each in (await room.shown(review))["conditions"]] == [True, False]
+
+
 async def test_conditions_fit_the_vote_the_proposal_and_people_who_are_known(room: Room) -> None:
     review = await room.opened()
     condition = {"text": "Survey the ground.", "owner": str(subject("max")), "due": "2030-06-30"}

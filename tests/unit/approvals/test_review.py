@@ -66,6 +66,7 @@ from approvals.domain.review import (
     SeenIncomplete,
     SponsorMayNotVote,
     SubmitterMayNotVote,
+    TextMissing,
     ValueIsTheProjects,
     WithdrawReview,
 )
@@ -93,6 +94,10 @@ def test_a_review_is_drafted_once() -> None:
 def test_drafting_it_with_another_question_is_refused_and_names_both() -> None:
     refusal = review.given(DRAFTED).when(replace(DRAFT, question="May we?")).then_refused(ReviewAlreadyDrafted)
     assert refusal.facts == {"question": "May we build? on record, May we? given"}
+
+
+def test_a_review_asks_something() -> None:
+    review.given().when(replace(DRAFT, question=" ")).then_refused(TextMissing)
 
 
 def test_only_a_review_of_a_gate_names_one() -> None:
@@ -590,6 +595,7 @@ def test_only_a_condition_of_the_outcome_is_closed(number: int) -> None:
 
 def test_a_condition_is_not_closed_without_evidence() -> None:
     review.given(*CONDITIONAL).when(replace(CLOSE, evidence=())).then_refused(EvidenceMissing)
+    review.given(*CONDITIONAL).when(replace(CLOSE, remark=" ")).then_refused(TextMissing)
     review.given(*CONDITIONAL).when(replace(CLOSE, evidence=(PLAN, PLAN))).then_refused(EvidenceListedTwice)
 
 

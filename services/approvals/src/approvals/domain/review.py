@@ -574,7 +574,7 @@ class ReasonMissing(Refusal):
 
 
 class TextMissing(Refusal):
-    """A question says what is asked, and an answer says something."""
+    """A question says what is asked, an answer says something, and so does whoever reports a condition met."""
 
 
 class SeenIncomplete(Refusal):
@@ -722,6 +722,8 @@ def decide(command: Command, review: Review) -> tuple[Event, ...]:
 
 def _draft(command: DraftReview, review: Review) -> tuple[Event, ...]:
     check_gate(command.kind, command.gate)
+    if not command.question.strip():
+        raise TextMissing
     if command.value is not None and command.kind in OF_THE_WHOLE_PROJECT:
         raise ValueIsTheProjects(kind=command.kind.value, value=f"{command.value.amount} {command.value.currency}")
     _check_evidence(command.evidence)
@@ -1432,6 +1434,8 @@ def _close_condition(command: CloseCondition, review: Review) -> tuple[Event, ..
     concluded = _with_condition(review, command.condition)
     if not command.evidence:
         raise EvidenceMissing
+    if not command.remark.strip():
+        raise TextMissing
     _check_evidence(command.evidence)
     met = ConditionClosed(concluded.drafted.project, command.condition, command.evidence, command.remark)
     match concluded.ended.get(command.condition):

@@ -191,7 +191,8 @@ STATES: Final[Mapping[type[Review], str]] = {
 }
 
 RECUSE_OTHERS: Final = "review.recuse"
-api.actions.add(RECUSE_OTHERS)
+CLOSE_OWN: Final = "condition.close_own"
+api.actions |= {RECUSE_OTHERS, CLOSE_OWN}
 
 MAY_NOT_SPEAK: Final = (
     ReviewNotOpen,
@@ -448,6 +449,7 @@ class ReviewView(BaseModel):
     refusals=(
         ProjectNotKnown,
         GateDoesNotFitKind,
+        TextMissing,
         EvidenceListedTwice,
         ProjectHasEnded,
         ReviewAlreadyDrafted,
@@ -785,13 +787,20 @@ async def withdraw_review(call: Call[WithdrawalRequest]) -> AnyIntent:
         ConditionNotKnown,
         ConditionAlreadyClosed,
         EvidenceMissing,
+        TextMissing,
         EvidenceListedTwice,
     ),
 )
 async def close_condition(call: Call[ClosureRequest]) -> AnyIntent:
-    """Show that a condition of a Conditional Go is met."""
-    body = call.body
-    return await _to_review(call, CloseCondition(body.condition, body.evidence, body.remark))
+    """Show that a condition of a Conditional Go is met, as its owner or as one of those who run the project."""
+    body, review = call.body, call.path_id("review")
+    state = (await call.load(REVIEW, review)).state
+    assert not isinstance(state, NotDrafted), "a stream that exists was drafted"
+    conditions = state.concluded.conditions if isinstance(state, Concluded) else ()
+    owners = {number: condition.owner for number, condition in enumerate(conditions, start=1)}
+    action = CLOSE_OWN if owners.get(body.condition) == call.subject else "condition.close"
+    command = CloseCondition(body.condition, body.evidence, body.remark)
+    return Intent(REVIEW, review, command, node=NodeId(state.drafted.project), action=action)
 
 
 @api.query("/reviews/{review}", operation="getReview", response=ReviewView)
