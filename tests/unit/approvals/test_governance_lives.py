@@ -475,7 +475,7 @@ class GovernanceLives(RuleBasedStateMachine):
 
     def asked_by(self, stream: UUID, event: Any) -> tuple[Reaction, ...]:
         """What reactions ask for because of a stream's newest event."""
-        recorded = Recorded(envelope(stream, self.ledger.version(stream), event), event, b"")
+        recorded = Recorded(event=event, envelope=envelope(stream, self.ledger.version(stream), event), hash=b"")
         found = Found()
         for review, state in self.ledger.states.items():
             if isinstance(state, reviews.Review):
@@ -914,6 +914,7 @@ class GovernanceLives(RuleBasedStateMachine):
                     there = self.ledger.events[event.review][event.decision.version - 1]
                     assert isinstance(there, events.ReviewConcluded)
                     assert event.decision == self.ledger.seen(event.review, event.decision.version)
+                    assert self.ledger.state(REVIEW, event.review).concluded == there
 
 
 class Found(dict[Link, tuple[UUID, ...]]):
