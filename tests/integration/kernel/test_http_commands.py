@@ -484,9 +484,10 @@ async def test_a_query_may_answer_with_a_document_of_another_kind(client: httpx2
         ("recorded_by=9999-12-31", "recorded_by"),
         ("as_of=0001-01-01T00:00:00%2B14:00", "as_of"),
         ("as_of=%00", "as_of"),
+        ("as_of=2030-01-01&as_of=2030-01-02", "as_of"),
     ],
 )
-async def test_a_query_parameter_that_is_wrong_or_unknown_is_named(
+async def test_a_query_parameter_that_is_wrong_unknown_or_given_twice_is_named(
     client: httpx2.AsyncClient, query: str, parameter: str
 ) -> None:
     jar = await opened(client)

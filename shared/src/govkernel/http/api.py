@@ -475,6 +475,16 @@ async def answer_query(
             ),
             HEADER_INVALID,
         )
+    given = [name for name, _ in request.query_params.multi_items()]
+    repeated = [name for name in request.query_params if given.count(name) > 1]
+    if repeated:
+        raise invalid(
+            (
+                InputError(parameter=name, detail=f"given {given.count(name)} times", remedy="give it once")
+                for name in repeated
+            ),
+            HEADER_INVALID,
+        )
     unwritable = [name for name, value in request.query_params.multi_items() if "\x00" in value]
     if unwritable:
         raise invalid(
