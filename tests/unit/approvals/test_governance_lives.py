@@ -790,10 +790,18 @@ class GovernanceLives(RuleBasedStateMachine):
         choices=st.lists(st.sampled_from([Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN]), min_size=1, max_size=4),
         early=st.sampled_from([None, *Disposition]),
         by_delegates=st.booleans(),
+        minuted=st.sampled_from([True, True, True, False]),
+        disposed=st.sampled_from([True, True, True, False]),
         closes=st.booleans(),
     )
     def vote_in_a_meeting(
-        self, choices: list[Choice], early: Disposition | None, by_delegates: bool, closes: bool
+        self,
+        choices: list[Choice],
+        early: Disposition | None,
+        by_delegates: bool,
+        minuted: bool,
+        disposed: bool,
+        closes: bool,
     ) -> None:
         if self.plain is None or self.plain.state in ("concluded", "withdrawn"):
             self.submit("sam", False)
@@ -816,9 +824,10 @@ class GovernanceLives(RuleBasedStateMachine):
                 self.several_vote(choices)
         if said_early is not None:
             said_early()
-        self.minute(0, None, "It holds.", None)
+        if minuted:
+            self.minute(0, None, "It holds.", None)
         usual = {"concluded": Disposition.DECIDED, "open": Disposition.LEFT_TO_VOTE}
-        for review, _ in paper.agenda:
+        for review, _ in paper.agenda if disposed else []:
             self.dispose(0, numbers[review], usual.get(self.standing(review), Disposition.DEFERRED), "", False)
         if closes:
             self.close(0)
