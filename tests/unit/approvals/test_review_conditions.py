@@ -170,6 +170,14 @@ def test_an_owner_is_reminded_while_the_condition_is_open() -> None:
     review.given(*CONDITIONAL, WAIVED).when(RemindOfCondition(1)).then_nothing()
 
 
+def test_each_owner_is_reminded_of_their_own_condition() -> None:
+    votes = (vote("ana", APPROVE), vote("bo", CONDITIONALLY, TRIAL, PERMIT))
+    decided = concluded(Outcome.CONDITIONAL_GO, TRIAL, PERMIT, approve=1, conditionally=1)
+    for number, owner, due in ((1, "mia", date(2026, 6, 30)), (2, "max", date(2026, 5, 31))):
+        reminded = ConditionReminded(PROJECT, number, account(owner), due)
+        review.given(*OPENED, *votes, decided).when(RemindOfCondition(number)).then(reminded)
+
+
 @pytest.mark.parametrize("then", OnLapse)
 def test_a_condition_lapses_once_and_says_what_follows(then: OnLapse) -> None:
     trial = replace(TRIAL, on_lapse=then)
