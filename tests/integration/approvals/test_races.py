@@ -30,6 +30,7 @@ LEVEL_EVERY: Final = 200
 """After so many races all that was written has to be read; a replica is killed once in them."""
 FIRST_DAY: Final = datetime(2031, 1, 6, 9, tzinfo=UTC)
 ORDER: Final = "SELECT seq, stream, version FROM events WHERE stream = ANY($1)"
+LONGEST_LOOK_S: Final = 0.4
 MOST_ATTEMPTS: Final = 30
 CHOICES: Final = ("approve", "approve", "reject", "return", "abstain")
 GATES: Final[dict[str, dict[str, Any]]] = {
@@ -151,7 +152,13 @@ async def revocation(stage: Stage) -> tuple[Race, Rivals]:
 async def withdrawal(stage: Stage) -> tuple[Race, Rivals]:
     race = await stage.opened("G1")
     taken_back = stage.do(race, "max", "withdrawals", {"reason": "Not needed."})
-    return race, [stage.vote(race, "ana"), stage.vote(race, "bo"), taken_back]
+    return race, [stage.vote(race, "ana"), stage.vote(race, "bo"), later(stage, taken_back)]
+
+
+async def later(stage: Stage, rival: Awaitable[None]) -> None:
+    """Give a rival who need not look first the time that the others take to look, or more, or less."""
+    await asyncio.sleep(stage.random.uniform(0, LONGEST_LOOK_S))
+    await rival
 
 
 async def other_evidence(stage: Stage) -> tuple[Race, Rivals]:
@@ -172,7 +179,8 @@ async def time_limit(stage: Stage) -> tuple[Race, Rivals]:
     late = race.now + timedelta(days=14, seconds=stage.random.choice([0, 0, 5]))
     voters = stage.random.sample(["ana", "bo", "cy"], stage.random.choice([1, 2, 3]))
     too_late = stage.random.sample(["ana", "bo", "cy"], stage.random.choice([1, 2]))
-    return race, [*(stage.vote(race, who) for who in voters), *(stage.vote(race, who, at=late) for who in too_late)]
+    in_time = [stage.vote(race, who) for who in voters]
+    return race, [*in_time, *(later(stage, stage.vote(race, who, at=late)) for who in too_late)]
 
 
 async def recusal(stage: Stage) -> tuple[Race, Rivals]:

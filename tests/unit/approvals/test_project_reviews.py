@@ -58,6 +58,12 @@ def test_work_by_stealth_on_another_day_is_another_breach() -> None:
     reviews.given(NOTED).when(NoteBreach(PROJECT, later, "project@8")).then(BreachNoted(PROJECT, later, "project@8"))
 
 
+def test_each_breach_stays_noted_when_another_comes() -> None:
+    later = BreachNoted(PROJECT, Breach("build", "G2", date(2026, 3, 3)), "project@8")
+    reviews.given(NOTED, later).when(NOTE).then_nothing()
+    assert breaches(PROJECT_REVIEWS.fold([NOTED, later]), "G2") == (BREACH, later.breach)
+
+
 def test_a_breach_is_noted_also_of_a_project_that_has_ended() -> None:
     reviews.given(ReviewsEnded(PROJECT)).when(NOTE).then(NOTED)
     reviews.given(ReviewsEnded(PROJECT)).when(NOTE, EndReviews(PROJECT)).then_nothing()

@@ -166,6 +166,7 @@ def test_nobody_is_reminded_at_once_of_a_condition_that_is_due_soon() -> None:
 def test_an_owner_is_reminded_while_the_condition_is_open() -> None:
     reminded = ConditionReminded(PROJECT, 1, account("mia"), date(2026, 6, 30))
     review.given(*CONDITIONAL).when(RemindOfCondition(1)).then(reminded)
+    review.given(*CONDITIONAL, reminded).when(RemindOfCondition(1)).then(reminded)
     review.given(*CONDITIONAL, CLOSED).when(RemindOfCondition(1)).then_nothing()
     review.given(*CONDITIONAL, WAIVED).when(RemindOfCondition(1)).then_nothing()
 

@@ -148,6 +148,7 @@ def test_a_figure_is_noted_once_and_only_where_it_is_awaited() -> None:
     review.given(*history).when(note(replace(ON_TIME, kpi="cpi"))).then_nothing()
     for other in ((), (DRAFTED,), OPENED, DECIDED, ESCALATED, WITHDRAWN):
         review.given(*other).when(note(ON_TIME)).then_nothing()
+        review.given(*other).when(StopMeasuring(NOON + LONGEST_MEASURING)).then_nothing()
 
 
 def test_what_is_not_measured_in_time_is_undefined_and_holds_nobody_up() -> None:

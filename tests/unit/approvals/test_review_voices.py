@@ -13,8 +13,10 @@ from tests.unit.approvals.reviews import (
     DECIDED,
     DRAFTED,
     EXCLUDED,
+    LATER,
     NOON,
     OPENED,
+    PERMIT,
     REJECT,
     SUBMITTED,
     TODAY,
@@ -52,6 +54,7 @@ from approvals.domain.review import (
     OneVoiceOnly,
     ProjectManagerMayNotVote,
     RecuseVoter,
+    RemindVoters,
     SeatHasVoted,
     SecondAccount,
     SponsorMayNotVote,
@@ -73,9 +76,12 @@ from govevents.approvals import (
     Panel,
     QuestionAsked,
     Quorum,
+    ReviewConcluded,
     ReviewEscalated,
     ReviewKind,
+    ReviewReminded,
     ReviewSubmitted,
+    Rule,
     Seen,
     VoteCast,
     VoteMarked,
@@ -264,6 +270,8 @@ def test_a_review_is_found_from_the_delegation_that_a_vote_stands_under() -> Non
     link = Link(VOTED_UNDER, DELEGATION)
     assert link in REVIEW.links(REVIEW.fold((*OPENED, delegated("dee"))))
     assert link not in REVIEW.links(REVIEW.fold((*OPENED, delegated("dee"), vote("ana", APPROVE))))
+    ended = (*OPENED, delegated("dee"), vote("bo", APPROVE), concluded(Outcome.GO, approve=2))
+    assert link in REVIEW.links(REVIEW.fold(ended)), "a vote is marked after the outcome, too"
 
 
 def test_an_alternate_speaks_for_the_seat_while_its_holder_does_not() -> None:
@@ -326,6 +334,9 @@ def test_an_alternate_asks_and_so_does_a_delegate() -> None:
     review.given(*OPENED).when(replace(as_delegate, acting=None)).then_refused(NotAnElector)
 
 
+ASKED = (("ana", TRIAL), ("bo", PERMIT), ("ana", LATER))
+
+
 def tied_now(name: str, duty: Duty, *, excluded: bool = True) -> Ties:
     tied = (Exclusion(person(name), duty),)
     return Ties(tied, tied if excluded else ())
@@ -365,3 +376,19 @@ def test_a_closure_is_approved_without_conditions() -> None:
     conditional = cast("ana", CONDITIONALLY, TRIAL)
     refusal = review.given(drafted, SUBMITTED).when(conditional).then_refused(ConditionsDoNotFitClosure)
     assert refusal.facts == {"conditions": "1"}
+
+
+def test_of_a_recused_member_s_alternates_those_are_reminded_who_are_not_recused_themselves() -> None:
+    history = (*WITH_ALTERNATES, recused("ana"), recused("alf"))
+    (reminded,) = review.given(*history).when(RemindVoters(NOON)).events or ()
+    assert isinstance(reminded, ReviewReminded)
+    assert reminded.recipients == (account("eve"), account("bo"), account("cy"))
+
+
+def test_conditions_stand_in_the_order_of_the_votes_that_count() -> None:
+    first, other, changed = (vote(name, CONDITIONALLY, asked) for name, asked in ASKED)
+    history = (DRAFTED, submitted("ana", "bo", "cy", rule=Rule.CONSENSUS), first, other, changed)
+    events = review.given(*history).when(cast("cy", APPROVE)).events
+    assert events is not None
+    assert isinstance(events[1], ReviewConcluded)
+    assert [each.due for each in events[1].conditions] == [PERMIT.due, LATER.due]
