@@ -111,7 +111,9 @@ class Replicas:
 
         async def read() -> bool:
             rows = await self.database.fetch(READ)
-            return bool(rows) and all(row["read"] >= ends[row["topic"]] for row in rows)
+            # A topic of which nothing was read yet has no row, and is no topic of which all was read.
+            begun = {row["topic"] for row in rows} >= {topic for topic, end in ends.items() if end}
+            return begun and all(row["read"] >= ends[row["topic"]] for row in rows)
 
         await until(read, within_s=LEVEL_WITHIN_S)
 
