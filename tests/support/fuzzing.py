@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import uvicorn
 from tests.support.services import Service
+from tests.support.serving import serving
 
 CHECKS: Final = (
     "not_a_server_error",
@@ -27,14 +26,8 @@ CHECKS: Final = (
 async def served(service: Service) -> AsyncIterator[str]:
     """The service's API at an address of its own."""
     application = service.definition.api.application(service.runtime)
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", ws="none"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
+    async with serving(application) as address:
+        yield address
 
 
 async def fuzz(

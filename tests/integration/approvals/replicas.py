@@ -1,7 +1,6 @@
 """Two replicas of approvals as processes of their own, over one database and Kafka: asked over sockets, killed, restarted."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from uuid import UUID
 
 import asyncpg
 import httpx2
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -19,6 +17,7 @@ from starlette.routing import Route
 from tests.integration.kernel.serving import process, readiness, until
 from tests.support.databases import create_template, url_of
 from tests.support.services import ISSUER, KEY, token
+from tests.support.serving import serving
 from tests.support.topics import create_topic
 
 from approvals.entrypoints.processes import APPROVALS
@@ -169,14 +168,8 @@ async def _issuer() -> AsyncIterator[str]:
         return JSONResponse({"keys": [{**KEY.as_dict(private=False), "kid": "one"}]})
 
     application = Starlette(routes=[Route("/jwks", keys)])
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, lifespan="off", ws="none"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/jwks"
-        finally:
-            server.should_exit = True
-            await serving
+    async with serving(application) as address:
+        yield f"{address}/jwks"
 
 
 @asynccontextmanager

@@ -5,14 +5,12 @@ import json
 import os
 import re
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -31,6 +29,7 @@ from tests.integration.kernel.serving import (
     token,
     until,
 )
+from tests.support.serving import serving
 from tests.support.topics import create_topic
 
 from gov.runtime.ports import choose_ports
@@ -190,14 +189,8 @@ async def collector(spans: list[tuple[str, str]]) -> AsyncIterator[str]:
         return Response(media_type="application/x-protobuf")
 
     application = Starlette(routes=[Route("/v1/traces", take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, lifespan="off", ws="none"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
+    async with serving(application) as address:
+        yield address
 
 
 async def test_traces_are_sent_where_the_environment_says_and_a_stop_sends_the_last_ones(
